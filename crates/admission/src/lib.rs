@@ -1,0 +1,1 @@
+//! Pod admission: pure mutate and validate functions behind an HTTPS server.

@@ -1,0 +1,97 @@
+//! What a class says about numbers: its pools, what is taken out of them, and whether it may have a wanted number.
+//! Never here: who holds a number, or what an older class owns of it; that takes the whole ledger.
+
+use thiserror::Error;
+
+use crate::port::{Port, PortRange, RESERVED};
+use crate::set::PortSet;
+
+/// How a class picks among its free numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The lowest free number.
+    #[default]
+    Sequential,
+    /// Any free number, all equally likely.
+    Random,
+}
+
+/// What a HostPortClass says about numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassSpec {
+    /// The numbers it grants. Ranges may overlap.
+    pub pools: Vec<PortRange>,
+    /// Numbers inside the pools that it does not grant: they are not in the class, so a younger class may own them.
+    pub exclude: Vec<PortRange>,
+    /// How it picks.
+    pub strategy: Strategy,
+    /// Whether it grants the [`RESERVED`] numbers too.
+    pub allow_reserved: bool,
+    /// When the class was created, in seconds of any epoch. Of two classes the older owns the numbers that both
+    /// have, ties by name.
+    pub created: i64,
+}
+
+impl ClassSpec {
+    /// Whether the number is in the pools and not excluded.
+    pub(super) fn includes(&self, port: Port) -> bool {
+        let within = |ranges: &[PortRange]| ranges.iter().any(|range| range.contains(port));
+        within(&self.pools) && !within(&self.exclude)
+    }
+
+    /// Whether the class leaves the number out because a node needs it.
+    pub(super) fn reserves(&self, port: Port) -> bool {
+        !self.allow_reserved && RESERVED.iter().any(|range| range.contains(port))
+    }
+
+    /// The numbers in the pools that are not excluded.
+    pub(super) fn included(&self) -> PortSet {
+        let mut ports: PortSet = self.pools.iter().copied().collect();
+        for &range in &self.exclude {
+            ports.remove_range(range);
+        }
+        ports
+    }
+}
+
+/// How many numbers of a class are in which state. A number with a HostPort is counted by the HostPort's class, also
+/// outside the pools (after a shrink) and when the class is gone; every other number by the class that owns it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Numbers that the class owns: in its pools, not excluded, not reserved, not an older class's.
+    pub capacity: usize,
+    /// HostPorts of the class that are bound.
+    pub allocated: usize,
+    /// HostPorts of the class that are released: in quarantine, or retained.
+    pub released: usize,
+    /// HostPorts of the class that are available.
+    pub available: usize,
+    /// Numbers it owns that no HostPort holds and that a pod without a claim, or a Service, uses.
+    pub foreign: usize,
+    /// Numbers it can grant now.
+    pub free: usize,
+    /// Numbers in its pools, not excluded, that it leaves out because they are [`RESERVED`].
+    pub reserved: usize,
+    /// Numbers in its pools, neither excluded nor reserved, that an older class owns.
+    pub conflict: usize,
+}
+
+/// Why a class cannot have a wanted number, whoever holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// No class of that name is known.
+    #[error("there is no such class: create it, or name another")]
+    NoSuchClass,
+    /// The number is in none of the pools, or it is excluded.
+    #[error("the number is outside the pools of the class: want one inside, or extend the class")]
+    OutsidePools,
+    /// The number is in the pools, but a node needs it.
+    #[error("the number is reserved for the node: want another, or set allowReserved on the class")]
+    Reserved,
+    /// The number is in the pools, but an older class has it too.
+    #[error("the number belongs to the older class {class:?}: want another, or claim it from that class")]
+    OwnedByOlderClass {
+        /// The class that owns it.
+        class: String,
+    },
+}

@@ -1,0 +1,115 @@
+//! HostPort: one number of the cluster and who has it. Its name is the lock of the number.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Port, ReclaimPolicy, ReuseDelay};
+
+/// A HostPort is one port number of the cluster and who has it, as a PersistentVolume is for a disk. The
+/// controller makes it when it binds a claim; its name is the number, so no number is granted twice.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "hostport.io",
+    version = "v1alpha1",
+    kind = "HostPort",
+    plural = "hostports",
+    singular = "hostport",
+    shortname = "hp",
+    category = "hostport",
+    derive = "PartialEq",
+    doc = "A HostPort is one port number of the cluster and who has it, as a PersistentVolume is for a disk. The controller makes it when it binds a claim; its name is the number, so no number is granted twice.",
+    selectable = ".spec.phase",
+    selectable = ".spec.class",
+    selectable = ".spec.claimRef.namespace",
+    validation = Rule::new("self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port (quote it in YAML)"),
+    validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class").message("port and class of a HostPort cannot be changed"),
+    validation = Rule::new("!has(oldSelf.spec.claimRef) || has(self.spec.claimRef) || oldSelf.spec.phase == 'Released'").message("a claimRef can be cleared only while the HostPort is Released"),
+    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(self.spec.claimRef) || self.spec.claimRef == oldSelf.spec.claimRef || (self.spec.claimRef.namespace == oldSelf.spec.claimRef.namespace && self.spec.claimRef.name == oldSelf.spec.claimRef.name)").message("a granted HostPort stays with its claim: claimRef can be cleared once the HostPort is Released, not changed"),
+    validation = Rule::new("has(self.spec.claimRef) ? self.spec.phase == (has(self.spec.releasedAt) ? 'Released' : 'Bound') : self.spec.phase != 'Bound'").message("phase says what the other fields say: Bound with a claimRef, Released with claimRef and releasedAt, Available without a claimRef"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".spec.phase"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.class"),
+    printcolumn(name = "Claim-Namespace", type_ = "string", json_path = ".spec.claimRef.namespace"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claimRef.name"),
+    printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy"),
+    printcolumn(name = "Released", type_ = "date", json_path = ".spec.releasedAt"),
+    printcolumn(name = "Held-By", type_ = "string", json_path = ".spec.heldBy"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "UID", type_ = "string", json_path = ".spec.claimRef.uid", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct HostPortSpec {
+    /// The port number, 1 to 65535; equal to the name. It covers TCP, UDP and SCTP.
+    pub port: Port,
+
+    /// The HostPortClass that the port belongs to.
+    #[schemars(length(min = 1, max = 253))]
+    pub class: String,
+
+    /// The claim that holds the port, or held it last (phase Released). Absent: nobody's, phase Available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_ref: Option<ClaimRef>,
+
+    /// What becomes of the port when its claim is gone. Set from the class when the port is granted.
+    #[serde(default = "retain")]
+    pub reclaim_policy: ReclaimPolicy,
+
+    /// How long the port rests once it is Released. Copied from the class at that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_delay: Option<ReuseDelay>,
+
+    /// When the port became Released, rounded up to the second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Time>,
+
+    /// Why a Released port was not given back when its time had come: "pod shop/cart-6d9f", "admin (Retain)".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600))]
+    pub held_by: Option<String>,
+
+    /// Available, Bound or Released: what claimRef and releasedAt say, in one word.
+    #[serde(default)]
+    pub phase: HostPortPhase,
+}
+
+fn retain() -> ReclaimPolicy {
+    ReclaimPolicy::Retain
+}
+
+/// The claim that holds a port. The uid tells it from a later claim of the same name.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRef {
+    /// Namespace of the claim.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Name of the claim.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// UID of the claim.
+    #[schemars(length(min = 1, max = 128))]
+    pub uid: String,
+}
+
+/// What a HostPort's other fields say, in one word.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostPortPhase {
+    /// Nobody's; the next claim of its class may have it.
+    #[default]
+    Available,
+    /// A claim holds it.
+    Bound,
+    /// Its claim is gone; it rests, or waits for an administrator.
+    Released,
+}
+
+impl HostPortPhase {
+    /// The word that stands in the field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HostPortPhase::Available => "Available",
+            HostPortPhase::Bound => "Bound",
+            HostPortPhase::Released => "Released",
+        }
+    }
+}

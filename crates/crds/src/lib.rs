@@ -1,0 +1,20 @@
+//! The API `hostport.io/v1alpha1`: types, validation rules and defaults, and the generated
+//! CustomResourceDefinitions. Nothing here talks to a cluster or decides anything.
+
+mod claim;
+mod class;
+mod hostport;
+pub mod names;
+mod port;
+mod reason;
+mod schema;
+
+pub use claim::{ClaimPhase, HostPortClaim, HostPortClaimSpec, HostPortClaimStatus};
+pub use class::{
+    Exclusion, HostPortClass, HostPortClassSpec, HostPortClassStatus, Pool, ReclaimPolicy, Strategy,
+};
+pub use hostport::{ClaimRef, HostPort, HostPortPhase, HostPortSpec};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use port::{Port, ReuseDelay, ReuseDelayError};
+pub use reason::Reason;
+pub use schema::{all, yaml};

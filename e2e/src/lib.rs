@@ -1,0 +1,26 @@
+//! A real control plane, end-to-end scenarios and benchmarks.
+//!
+//! `controlplane` finds or builds the Kubernetes binaries, `devcluster` starts and stops them, `shared` gives each test
+//! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
+
+mod cli;
+pub mod controlplane;
+pub mod devcluster;
+mod eventually;
+mod guarded;
+pub mod operator;
+pub mod shared;
+
+pub use cli::ClusterArgs;
+pub use eventually::eventually;
+
+use tracing_subscriber::EnvFilter;
+
+/// Makes this process ready to talk TLS and to log: installs the rustls provider and a subscriber that obeys `RUST_LOG`
+/// (default: warnings, and what this crate says). May be called any number of times.
+pub fn init() {
+    // Both fail only when something was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,e2e=info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
