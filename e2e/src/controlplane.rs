@@ -28,13 +28,8 @@ pub enum Program {
 
 impl Program {
     /// All of them.
-    pub const ALL: [Program; 5] = [
-        Program::Etcd,
-        Program::ApiServer,
-        Program::ControllerManager,
-        Program::Scheduler,
-        Program::Kubectl,
-    ];
+    pub const ALL: [Program; 5] =
+        [Program::Etcd, Program::ApiServer, Program::ControllerManager, Program::Scheduler, Program::Kubectl];
 
     /// The name of the binary.
     pub fn name(self) -> &'static str {
@@ -76,7 +71,7 @@ impl Binaries {
     /// takes minutes, needs Go, blocks, and says on stderr how far it is.
     pub fn find_or_build() -> Result<Binaries> {
         match env::var_os(ASSETS).filter(|dir| !dir.is_empty()) {
-            Some(dir) => Binaries::ready_made(PathBuf::from(dir)),
+            Some(dir) => Binaries::ready_made(Path::new(&dir)),
             None => Ok(Binaries { dir: build::once_per_machine()? }),
         }
     }
@@ -91,7 +86,7 @@ impl Binaries {
         Some(self.dir.join(program.name())).filter(|path| path.is_file())
     }
 
-    fn ready_made(dir: PathBuf) -> Result<Binaries> {
+    fn ready_made(dir: &Path) -> Result<Binaries> {
         let dir = dir.canonicalize().with_context(|| {
             format!("{ASSETS} is {}: set it to a folder that exists, or unset it", dir.display())
         })?;
@@ -114,7 +109,7 @@ impl Binaries {
 pub fn version() -> &'static str {
     GO_MOD
         .lines()
-        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v").and(line.split_whitespace().nth(1)))
+        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")?.split_whitespace().next())
         .expect("e2e/controlplane/go.mod requires k8s.io/kubernetes")
 }
 
@@ -123,7 +118,9 @@ pub fn cache_dir() -> Result<PathBuf> {
     // The XDG specification has relative paths ignored.
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Ok(cache.context("there is no cache folder: set HOME or XDG_CACHE_HOME to an absolute path")?.join("hostport"))
+    Ok(cache
+        .context("there is no cache folder: set HOME or XDG_CACHE_HOME to an absolute path")?
+        .join("hostport"))
 }
 
 #[cfg(test)]
@@ -142,7 +139,7 @@ mod tests {
             std::fs::write(dir.path().join(program.name()), "").unwrap();
         }
 
-        let error = Binaries::ready_made(dir.path().to_owned()).unwrap_err().to_string();
+        let error = Binaries::ready_made(dir.path()).unwrap_err().to_string();
 
         assert!(error.contains("kubectl is not in it") && error.contains("unset"), "{error}");
     }
@@ -154,7 +151,7 @@ mod tests {
             std::fs::write(dir.path().join(program.name()), "").unwrap();
         }
 
-        let binaries = Binaries::ready_made(dir.path().to_owned()).unwrap();
+        let binaries = Binaries::ready_made(dir.path()).unwrap();
 
         assert_eq!(binaries.path(Program::Scheduler), None);
     }

@@ -57,9 +57,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_timeout_names_the_condition_and_what_was_seen_last() {
-        let result: Result<()> =
-            eventually(Duration::from_millis(50), "a claim to be Bound", || async { bail!("phase is Pending") })
-                .await;
+        let result: Result<()> = eventually(Duration::from_millis(50), "a claim to be Bound", || async {
+            bail!("phase is Pending")
+        })
+        .await;
 
         let error = result.unwrap_err().to_string();
         assert!(error.contains("a claim to be Bound") && error.contains("phase is Pending"), "{error}");

@@ -196,7 +196,10 @@ mod tests {
 
         drop(child.process().leash.take());
 
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait_until(soon()).unwrap()), Some(9));
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&child.wait_until(soon()).unwrap()),
+            Some(9)
+        );
     }
 
     #[test]

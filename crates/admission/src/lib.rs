@@ -1,1 +1,27 @@
-//! Pod admission: pure mutate and validate functions behind an HTTPS server.
+//! Pod admission: AdmissionReview → what was read live → pure mutate and validate functions → JSON patch.
+//! No port is chosen here and nothing is written; a denial is a sentence that ends in what to do.
+
+mod annotations;
+mod companion;
+mod edit;
+mod grants;
+mod lookup;
+mod metrics;
+mod mutate;
+mod pod;
+mod refusal;
+mod review;
+mod server;
+mod standing;
+mod tls;
+mod validate;
+mod wait;
+mod webhooks;
+
+#[cfg(test)]
+mod testing;
+
+pub use metrics::Metrics;
+pub use server::{Admission, router, serve};
+pub use tls::{Serving, self_signed};
+pub use webhooks::{Target, configurations, install, yaml};

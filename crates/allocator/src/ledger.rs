@@ -1,5 +1,6 @@
 //! The ledger: one account of every number, with a view for each class, that says which number to grant next.
-//! It is told what exists and what is in flight. Never here: a grant, which is a HostPort created in etcd; a clock.
+//! It is told what exists and what is in flight. Never here: a grant, which is a HostPort created in etcd; a
+//! clock.
 
 mod class;
 mod random;
@@ -42,9 +43,9 @@ pub enum PortState {
 
 /// All HostPorts, classes and foreign users of numbers in one account (I1: across classes).
 ///
-/// A number is *owned* by the oldest class that includes it, and *free* while it is owned and nobody holds, uses or was
-/// promised it. Every change at one number and every pick takes a few steps, whatever the size of the pools; a change
-/// of a class recomputes who owns what.
+/// A number is *owned* by the oldest class that includes it, and *free* while it is owned and nobody holds,
+/// uses or was promised it. Every change at one number and every pick takes a few steps, whatever the size of
+/// the pools; a change of a class recomputes who owns what.
 #[derive(Clone)]
 pub struct Ledger {
     classes: ClassTable,
@@ -82,8 +83,8 @@ impl Ledger {
         }
     }
 
-    /// A class exists, or has changed. Nothing is taken away from anybody: a HostPort outside the new pools still
-    /// stands and counts. Nothing happens if the spec is the one that is known.
+    /// A class exists, or has changed. Nothing is taken away from anybody: a HostPort outside the new pools
+    /// still stands and counts. Nothing happens if the spec is the one that is known.
     pub fn set_class(&mut self, name: &str, spec: ClassSpec) {
         let id = self.classes.id_or_new(name);
         let class = &mut self.classes[id];
@@ -103,8 +104,8 @@ impl Ledger {
         }
     }
 
-    /// A HostPort of that number stands (or is about to), of that class, which need not exist. The last call for a
-    /// number wins.
+    /// A HostPort of that number stands (or is about to), of that class, which need not exist. The last call
+    /// for a number wins.
     pub fn hold(&mut self, port: Port, class: &str, hold: Hold) {
         let id = self.classes.id_or_new(class);
         let before = self.holds[port.index()].replace((id, hold));
@@ -146,8 +147,8 @@ impl Ledger {
         }
     }
 
-    /// Whether the number stands in the Bound status of a living claim. C7: then no waiter gets it, whether or not its
-    /// HostPort stands.
+    /// Whether the number stands in the Bound status of a living claim. C7: then no waiter gets it, whether
+    /// or not its HostPort stands.
     pub fn set_promised(&mut self, port: Port, promised: bool) {
         if put(&mut self.promised, port, promised) {
             self.settle(port);
@@ -163,7 +164,8 @@ impl Ledger {
         }
     }
 
-    /// The lowest HostPort of the class that is available, wherever its pools are now. Use it before a free number.
+    /// The lowest HostPort of the class that is available, wherever its pools are now. Use it before a free
+    /// number.
     #[must_use]
     pub fn available(&self, class: &str) -> Option<Port> {
         self.classes.find(class)?.available.first()

@@ -1,11 +1,11 @@
 //! Port sets, the ledger of who holds what, and the queue of who waits: pure data structures.
 //!
-//! Nothing here knows Kubernetes, reads a clock, waits or fails half-way. Nothing here is proof either: the commit
-//! point is the name of a HostPort in etcd, and a [`Ledger`] only makes the choice before it a good and a fast one.
-//! It can be thrown away and filled again from what exists (I8).
+//! Nothing here knows Kubernetes, reads a clock, waits or fails half-way. Nothing here is proof either: the
+//! commit point is the name of a HostPort in etcd, and a [`Ledger`] only makes the choice before it a good
+//! and a fast one. It can be thrown away and filled again from what exists (I8).
 //!
 //! - [`Port`] and [`PortRange`]: numbers that cannot be wrong.
-//! - [`PortSet`]: a bitmap over all numbers in which the first, the next and the n-th member are found in a few steps.
+//! - [`PortSet`]: a bitmap in which the first, the next and the n-th member are found in a few steps.
 //! - [`Ledger`]: which class owns a number, who holds it, and which one to grant next.
 //! - [`Waiters`]: claims of one class that wait for a number, fair between namespaces.
 

@@ -1,13 +1,14 @@
 //! One port number, and a range of them: types that cannot hold a number outside 1-65535 or run backwards.
-//! Parsing happens here, once; nothing past this file checks a number again. Never here: sets, or who holds what.
+//! Parsing happens here, once; nothing past this file checks a number again. Never here: sets, or who holds
+//! what.
 
 use std::fmt;
 use std::num::NonZeroU16;
 
 use thiserror::Error;
 
-/// Numbers that a node itself listens on: etcd, the API server, kubelet and kube-proxy. A class grants them only with
-/// `allowReserved`. In ascending order.
+/// Numbers that a node itself listens on: etcd, the API server, kubelet and kube-proxy. A class grants them
+/// only with `allowReserved`. In ascending order.
 pub const RESERVED: &[PortRange] = &[
     PortRange { start: literal(2379), end: literal(2380) },
     PortRange { start: literal(6443), end: literal(6443) },

@@ -1,5 +1,6 @@
-//! A set of ports: a bitmap with two summary levels, and counts per block so that the n-th member is found quickly.
-//! Every question about one port costs a handful of word reads, however full the set. Never here: why a port is in it.
+//! A set of ports: a bitmap with two summary levels, and counts per block so that the n-th member is found
+//! quickly. Every question about one port costs a handful of word reads, however full the set. Never here:
+//! why a port is in it.
 
 mod iter;
 
@@ -131,8 +132,8 @@ impl PortSet {
         Some(self.first_of_word(block * BLOCK + lowest(self.bits.summary[block])))
     }
 
-    /// The port that has exactly `n` ports of the set below it; `None` if there are no more than `n`. With a uniform
-    /// `n` below [`PortSet::len`] this is a uniform choice.
+    /// The port that has exactly `n` ports of the set below it; `None` if there are no more than `n`. With a
+    /// uniform `n` below [`PortSet::len`] this is a uniform choice.
     #[must_use]
     pub fn nth(&self, n: usize) -> Option<Port> {
         if n >= self.len {

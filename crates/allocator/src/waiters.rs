@@ -1,13 +1,14 @@
-//! The queue of one class: which waiting claim is tried next when a number is free.
-//! Round robin over namespaces, oldest first within one. Never here: why a claim waits, or whether it can be served.
+//! The queue of one class: which waiting claim is tried next when a number is free. Round robin over
+//! namespaces, oldest first within one. Never here: why a claim waits, or whether it can be served.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Claims that wait for a number of one class, fair between namespaces: a namespace with a thousand claims and one
-/// with a single claim are served in turn. Within a namespace the oldest claim is first, ties by key.
+/// Claims that wait for a number of one class, fair between namespaces: a namespace with a thousand claims
+/// and one with a single claim are served in turn. Within a namespace the oldest claim is first, ties by key.
 ///
-/// A claim is known by namespace, creation time and key together; all three must be the same when it is removed.
+/// A claim is known by namespace, creation time and key together; all three must be the same when it is
+/// removed.
 #[derive(Clone, Debug)]
 pub struct Waiters<K> {
     namespaces: HashMap<Arc<str>, Queue<K>>,
@@ -42,8 +43,8 @@ impl<K: Ord + Clone> Waiters<K> {
         self.len == 0
     }
 
-    /// Adds a claim; nothing changes if it waits already. `created` is in seconds, of any epoch. A namespace of which
-    /// no claim was waiting goes to the end of the rotation. O(log n).
+    /// Adds a claim; nothing changes if it waits already. `created` is in seconds, of any epoch. A namespace
+    /// of which no claim was waiting goes to the end of the rotation. O(log n).
     pub fn insert(&mut self, namespace: &str, created: i64, key: K) {
         if let Some(queue) = self.namespaces.get_mut(namespace) {
             self.len += usize::from(queue.claims.insert((created, key)));
@@ -69,7 +70,8 @@ impl<K: Ord + Clone> Waiters<K> {
         true
     }
 
-    /// Takes the oldest claim of the namespace whose turn it is; the next call serves the next namespace. O(log n).
+    /// Takes the oldest claim of the namespace whose turn it is; the next call serves the next namespace.
+    /// O(log n).
     pub fn pop(&mut self) -> Option<K> {
         let (_, namespace) = self.rotation.pop_first()?;
         let queue = self.namespaces.get_mut(&namespace).expect("every turn is of a namespace with waiters");

@@ -1,5 +1,5 @@
-//! The ledger against a model that recomputes every answer from plain maps, after every step of a random history.
-//! Never here: speed; the model looks at each number of each pool anew.
+//! The ledger against a model that recomputes every answer from plain maps, after every step of a random
+//! history. Never here: speed; the model looks at each number of each pool anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 

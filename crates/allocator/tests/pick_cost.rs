@@ -1,5 +1,6 @@
-//! A pick costs the same in an empty pool and in one of 65,000 numbers with one left. Here by the clock, as a bound that
-//! only a search through the pool can break; the words that a pick reads are counted in `src/ledger/tests.rs`.
+//! A pick costs the same in an empty pool and in one of 65,000 numbers with one left. Here by the clock, with
+//! a bound that only a search through the pool can break; the words a pick reads are counted in
+//! `src/ledger/tests.rs`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -19,8 +20,9 @@ fn ledger(strategy: Strategy, free: impl Fn(Port) -> bool) -> Ledger {
     ledger
 }
 
-/// What 200 picks cost when nothing interrupts them. Of many tries the shortest: a busy machine only ever adds.
-fn undisturbed(ledgers: [&mut Ledger; 2]) -> [Duration; 2] {
+/// What 200 picks cost when nothing interrupts them. Of many tries the shortest: a busy machine only ever
+/// adds.
+fn undisturbed(mut ledgers: [&mut Ledger; 2]) -> [Duration; 2] {
     let mut shortest = [Duration::MAX; 2];
     for _ in 0..100 {
         for (ledger, shortest) in ledgers.iter_mut().zip(&mut shortest) {

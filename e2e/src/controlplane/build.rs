@@ -120,7 +120,11 @@ fn run_go(source: &Path, out: &Path, start: Instant) -> Result<()> {
     let mut go = guarded::command("go");
     go.args(go_arguments()).arg("-o").arg(out).arg("tool");
     // A go.work or a vendoring flag of the user is for another module.
-    go.current_dir(source).env("GOWORK", "off").env_remove("GOFLAGS").stdout(Stdio::null()).stderr(Stdio::piped());
+    go.current_dir(source)
+        .env("GOWORK", "off")
+        .env_remove("GOFLAGS")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut go = go.spawn().context("start go")?;
     // Taken, not dropped: closed it would have go killed.
     let mut leash = go.stdin.take();

@@ -1,5 +1,5 @@
-//! What a class says about numbers: its pools, what is taken out of them, and whether it may have a wanted number.
-//! Never here: who holds a number, or what an older class owns of it; that takes the whole ledger.
+//! What a class says about numbers: its pools, what is taken out of them, and whether it may have a wanted
+//! number. Never here: who holds a number, or what an older class owns of it; that takes the whole ledger.
 
 use thiserror::Error;
 
@@ -21,14 +21,15 @@ pub enum Strategy {
 pub struct ClassSpec {
     /// The numbers it grants. Ranges may overlap.
     pub pools: Vec<PortRange>,
-    /// Numbers inside the pools that it does not grant: they are not in the class, so a younger class may own them.
+    /// Numbers inside the pools that it does not grant: they are not in the class, so a younger class may own
+    /// them.
     pub exclude: Vec<PortRange>,
     /// How it picks.
     pub strategy: Strategy,
     /// Whether it grants the [`RESERVED`] numbers too.
     pub allow_reserved: bool,
-    /// When the class was created, in seconds of any epoch. Of two classes the older owns the numbers that both
-    /// have, ties by name.
+    /// When the class was created, in seconds of any epoch. Of two classes the older owns the numbers that
+    /// both have, ties by name.
     pub created: i64,
 }
 
@@ -54,11 +55,11 @@ impl ClassSpec {
     }
 }
 
-/// How many numbers of a class are in which state. A number with a HostPort is counted by the HostPort's class, also
-/// outside the pools (after a shrink) and when the class is gone; every other number by the class that owns it.
+/// How many numbers of a class are in which state. HostPorts are counted with the class they name, also outside
+/// its pools (after a shrink) and when it is gone; numbers with the class that owns them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Numbers that the class owns: in its pools, not excluded, not reserved, not an older class's.
+    /// Numbers that the class owns, free or not: in its pools, not excluded, not reserved, not an older class's.
     pub capacity: usize,
     /// HostPorts of the class that are bound.
     pub allocated: usize,

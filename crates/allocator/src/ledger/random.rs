@@ -1,5 +1,5 @@
-//! The ledger's own random numbers (SplitMix64): spread evenly, and the same for the same seed, so that a simulation
-//! can be repeated. Never here: secrets; whoever sees some of its numbers can tell the next.
+//! The ledger's own random numbers (SplitMix64): spread evenly, and the same for the same seed, so that a
+//! simulation can be repeated. Never here: secrets; whoever sees some of its numbers can tell the next.
 
 #[derive(Clone)]
 pub(super) struct Random(u64);

@@ -1,5 +1,6 @@
-//! The table of classes: every name that a class or a HostPort has used, under a small id, with what is counted for it.
-//! A row lives while there is a class or a HostPort of that name. Never here: which number belongs to whom.
+//! The table of classes: every name that a class or a HostPort has used, under a small id, with what is
+//! counted for it. A row lives while there is a class or a HostPort of that name. Never here: which number
+//! belongs to whom.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -11,7 +12,8 @@ use super::class::{ClassSpec, Counts};
 use crate::port::{Port, write_ranges};
 use crate::set::PortSet;
 
-/// A row of the table. It is given to another name once its row is idle, so only what keeps the row alive may keep it.
+/// A row of the table. It is given to another name once its row is idle, so only what keeps the row alive may
+/// keep it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClassId(NonZeroU32);
 

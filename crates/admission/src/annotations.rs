@@ -1,0 +1,298 @@
+//! A pod's annotations of ours, parsed once into a plan. What this version does not know or support is
+//! refused, never ignored: an ignored annotation starts a pod without its port.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::{
+    Port,
+    names::{ANNOTATION_CLAIM, ANNOTATION_OPTIONS, ANNOTATION_PORT, ANNOTATION_REF, GROUP},
+};
+
+use crate::refusal::Refusal;
+
+/// More claims than any pod has ports for; each costs two reads of the API server.
+const MAX_CLAIMS: usize = 128;
+
+/// What a pod asks for by its annotations.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The ports of the pod that get the number of a claim, by port name.
+    pub(crate) uses: Vec<Use>,
+    /// The claims whose number the pod is only told, by name.
+    pub(crate) refs: Vec<Ref>,
+}
+
+/// `claim.hostport.io/<port-name>: <claim>` and the options beside it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) port_name: String,
+    pub(crate) claim: String,
+    pub(crate) passthrough: bool,
+    pub(crate) tcp_udp: bool,
+}
+
+/// `ref.hostport.io/<NAME>: <claim>`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ref {
+    pub(crate) name: String,
+    pub(crate) claim: String,
+}
+
+/// One name that a pod is told a number under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    prefix: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) claim: &'a str,
+}
+
+impl Told<'_> {
+    /// The annotation that asks for it.
+    pub(crate) fn key(&self) -> String {
+        format!("{}{}", self.prefix, self.name)
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Options {
+    passthrough: bool,
+    tcp_udp: bool,
+}
+
+impl Plan {
+    pub(crate) fn parse(annotations: &BTreeMap<String, String>) -> Result<Self, Refusal> {
+        let mut plan = Plan::default();
+        let mut options = BTreeMap::new();
+        for (key, value) in annotations.iter().filter(|(key, _)| is_ours(key)) {
+            if let Some(name) = key.strip_prefix(ANNOTATION_CLAIM) {
+                plan.uses.push(Use {
+                    port_name: name.to_owned(),
+                    claim: claim_name(key, value)?,
+                    passthrough: false,
+                    tcp_udp: false,
+                });
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_OPTIONS) {
+                options.insert(name, parse_options(key, value)?);
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_REF) {
+                if !is_ref_name(name) {
+                    return Err(Refusal::RefName { key: key.clone() });
+                }
+                plan.refs.push(Ref { name: name.to_owned(), claim: claim_name(key, value)? });
+            } else if !key.starts_with(ANNOTATION_PORT) {
+                return Err(Refusal::UnknownAnnotation { key: key.clone() });
+            }
+        }
+        for used in &mut plan.uses {
+            let Options { passthrough, tcp_udp } = options.remove(used.port_name.as_str()).unwrap_or_default();
+            (used.passthrough, used.tcp_udp) = (passthrough, tcp_udp);
+        }
+        if let Some((name, _)) = options.pop_first() {
+            return Err(Refusal::OptionsWithoutClaim { name: name.to_owned() });
+        }
+        if plan.uses.len() + plan.refs.len() > MAX_CLAIMS {
+            return Err(Refusal::TooManyClaims { limit: MAX_CLAIMS });
+        }
+        plan.each_variable_has_one_source()?;
+        Ok(plan)
+    }
+
+    /// The claims that the plan names, each once.
+    pub(crate) fn claims(&self) -> BTreeSet<&str> {
+        self.told().map(|told| told.claim).collect()
+    }
+
+    /// Every name that the pod is told a number under, by annotation and by variable.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        let told = |prefix, name, claim| Told { prefix, name, claim };
+        let uses = self.uses.iter().map(move |used| told(ANNOTATION_CLAIM, &used.port_name, &used.claim));
+        uses.chain(self.refs.iter().map(move |named| told(ANNOTATION_REF, &named.name, &named.claim)))
+    }
+
+    fn each_variable_has_one_source(&self) -> Result<(), Refusal> {
+        let mut seen = BTreeMap::new();
+        for told in self.told() {
+            let variable = variable(told.name);
+            if let Some(first) = seen.insert(variable.clone(), told.key()) {
+                return Err(Refusal::SameVariable { first, second: told.key(), variable });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an annotation is in our domain: `hostport.io/…` or `*.hostport.io/…`. The webhooks' matchConditions
+/// ask the same.
+pub(crate) fn is_ours(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return false };
+    domain.strip_suffix(GROUP).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// The environment variable that tells a container the number: `HOSTPORT_WEB`.
+pub(crate) fn variable(name: &str) -> String {
+    format!("HOSTPORT_{}", name.to_uppercase().replace(['-', '.'], "_"))
+}
+
+/// The number that `port.hostport.io/<name>` says. It may be stale or forged: good for a hint, not for proof.
+pub(crate) fn told_before(annotations: &BTreeMap<String, String>, name: &str) -> Option<Port> {
+    let told = annotations.get(&format!("{ANNOTATION_PORT}{name}"))?;
+    Port::new(told.parse().ok()?)
+}
+
+fn claim_name(key: &str, value: &str) -> Result<String, Refusal> {
+    let (key, value) = (key.to_owned(), value.to_owned());
+    if value.contains("$(") {
+        return Err(Refusal::PerPodClaim { key, value });
+    }
+    match value.split_once('/') {
+        Some((claim, index)) if is_object_name(claim) && index.bytes().all(|digit| digit.is_ascii_digit()) => {
+            Err(Refusal::BlockMember { key, value })
+        }
+        _ if is_object_name(&value) => Ok(value),
+        _ => Err(Refusal::ClaimName { key, value }),
+    }
+}
+
+fn parse_options(key: &str, value: &str) -> Result<Options, Refusal> {
+    let mut options = Options::default();
+    for option in value.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+        match option {
+            "Passthrough" => options.passthrough = true,
+            "TCPUDP" => options.tcp_udp = true,
+            _ => return Err(Refusal::UnknownOption { key: key.to_owned(), option: option.to_owned() }),
+        }
+    }
+    Ok(options)
+}
+
+/// A DNS subdomain, as every object name. The name goes into the path of a request, so nothing else may pass.
+fn is_object_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// What may stand behind the slash of an annotation; the API server has not checked it yet.
+fn is_ref_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let outer = |end: Option<u8>| end.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    name.len() <= 63 && name.bytes().all(plain) && outer(name.bytes().next()) && outer(name.bytes().last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(annotations: &[(&str, &str)]) -> Result<Plan, String> {
+        let owned = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Plan::parse(&owned.collect()).map_err(|refusal| refusal.to_string())
+    }
+
+    fn refusal(annotations: &[(&str, &str)]) -> String {
+        parse(annotations).unwrap_err()
+    }
+
+    #[test]
+    fn claims_options_and_refs_become_a_plan() {
+        let plan = parse(&[
+            ("claim.hostport.io/web", "shop-web"),
+            ("options.hostport.io/web", "Passthrough, TCPUDP"),
+            ("ref.hostport.io/PEER", "shop-peer"),
+            ("port.hostport.io/web", "9000"),
+            ("example.com/other", "x"),
+        ])
+        .unwrap();
+
+        let web = Use { port_name: "web".into(), claim: "shop-web".into(), passthrough: true, tcp_udp: true };
+        assert_eq!(plan.uses, [web]);
+        assert_eq!(plan.refs, [Ref { name: "PEER".into(), claim: "shop-peer".into() }]);
+    }
+
+    #[test]
+    fn several_port_names_may_share_a_claim() {
+        let plan = parse(&[("claim.hostport.io/sip", "s"), ("claim.hostport.io/sip-udp", "s")]).unwrap();
+
+        assert_eq!((plan.uses.len(), plan.claims().len()), (2, 1));
+    }
+
+    #[test]
+    fn only_our_domain_is_ours() {
+        for key in ["hostport.io/enabled", "claim.hostport.io/x", "a.b.hostport.io/x"] {
+            assert!(is_ours(key), "{key}");
+        }
+        for key in ["hostport.io", "myhostport.io/x", "hostport.io.example.com/x", "example.com/hostport.io", ""] {
+            assert!(!is_ours(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_this_version_does_not_support_is_refused_not_ignored() {
+        for key in [
+            "class.hostport.io/web",
+            "count.hostport.io/web",
+            "hostport.io/enabled",
+            "hostport.io/base-port",
+            "clam.hostport.io/web",
+            "hostportclass.hostport.io/is-default-class",
+        ] {
+            let said = refusal(&[(key, "x")]);
+            assert!(said.contains(key) && said.contains("not supported by this version"), "{said}");
+        }
+        let per_pod = refusal(&[("claim.hostport.io/web", "web-$(POD_INDEX)")]);
+        assert!(per_pod.contains("per pod"), "{per_pod}");
+        let member = refusal(&[("claim.hostport.io/web", "rtp/7")]);
+        assert!(member.contains("block"), "{member}");
+    }
+
+    #[test]
+    fn a_claim_name_that_is_none_is_refused() {
+        for name in ["", "Web", "a/../../b", "a b", "-a", "a..b", "a?x=1", "ä", &"a".repeat(254)] {
+            let said = refusal(&[("claim.hostport.io/web", name)]);
+            assert!(said.contains("is not the name of a HostPortClaim"), "{said}");
+            assert!(said.len() < 400, "{said}");
+        }
+    }
+
+    #[test]
+    fn options_are_known_and_belong_to_a_claim() {
+        let unknown = refusal(&[("claim.hostport.io/web", "w"), ("options.hostport.io/web", "TCPUDP,Fast")]);
+        assert!(unknown.contains("\"Fast\"") && unknown.contains("Passthrough and TCPUDP"), "{unknown}");
+
+        let alone = refusal(&[("options.hostport.io/web", "TCPUDP")]);
+        assert!(alone.contains("claim.hostport.io/web"), "{alone}");
+    }
+
+    #[test]
+    fn a_variable_has_one_source() {
+        let said = refusal(&[("claim.hostport.io/web-a", "w"), ("ref.hostport.io/WEB_A", "x")]);
+
+        assert!(said.contains("HOSTPORT_WEB_A"), "{said}");
+    }
+
+    #[test]
+    fn a_ref_name_that_no_variable_can_have_is_refused() {
+        for name in ["", "a=b", "a b", "-a", "a\n"] {
+            assert!(parse(&[(&format!("ref.hostport.io/{name}"), "w")]).is_err(), "{name:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_names_thousands_of_claims_is_refused() {
+        let many: BTreeMap<_, _> =
+            (0..1000).map(|n| (format!("ref.hostport.io/r{n}"), format!("claim-{n}"))).collect();
+
+        assert!(Plan::parse(&many).unwrap_err().to_string().contains("128"));
+    }
+
+    #[test]
+    fn only_a_port_number_is_a_hint() {
+        let annotations =
+            |value: &str| BTreeMap::from([("port.hostport.io/web".to_owned(), value.to_owned())]);
+
+        assert_eq!(told_before(&annotations("9000"), "web"), Port::new(9000));
+        for value in ["0", "70000", "", "x"] {
+            assert_eq!(told_before(&annotations(value), "web"), None);
+        }
+    }
+}

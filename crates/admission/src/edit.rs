@@ -1,0 +1,98 @@
+//! Writes into the raw pod. What is not named here stays as it came, also fields that this version does not know.
+
+use std::collections::BTreeMap;
+
+use crds::{Port, names::ANNOTATION_PORT};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    annotations::variable,
+    pod::{List, Place},
+};
+
+/// One change of a container's ports.
+#[derive(Debug)]
+pub(crate) enum Edit<'a> {
+    /// The entry gets the number.
+    Set { place: Place<'a>, host_port: Port, container_port: Option<Port> },
+    /// A copy of an entry, after its own edit, under another protocol.
+    Add { beside: Place<'a>, name: Option<String>, protocol: &'static str },
+}
+
+/// Applies the edits in their order. Entries are added at the end, so places stay valid.
+pub(crate) fn ports(pod: &mut Value, edits: &[Edit<'_>]) {
+    for edit in edits {
+        match edit {
+            Edit::Set { place, host_port, container_port } => {
+                let Some(entry) = entry(pod, *place) else { continue };
+                entry.insert("hostPort".to_owned(), json!(host_port.get()));
+                if let Some(port) = container_port {
+                    entry.insert("containerPort".to_owned(), json!(port.get()));
+                }
+            }
+            Edit::Add { beside, name, protocol } => {
+                let Some(mut added) = entry(pod, *beside).cloned() else { continue };
+                added.insert("protocol".to_owned(), json!(protocol));
+                match name {
+                    Some(name) => added.insert("name".to_owned(), json!(name)),
+                    None => added.remove("name"),
+                };
+                if let Some(Value::Array(ports)) = list(pod, *beside) {
+                    ports.push(Value::Object(added));
+                }
+            }
+        }
+    }
+}
+
+/// Writes `port.hostport.io/<name>` for every name that is told, and removes those that a copy brought along.
+pub(crate) fn annotations(pod: &mut Value, told: &BTreeMap<&str, Port>) {
+    let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let stale = |key: &String| key.strip_prefix(ANNOTATION_PORT).is_some_and(|name| !told.contains_key(name));
+    annotations.retain(|key, _| !stale(key));
+    for (name, number) in told {
+        annotations.insert(format!("{ANNOTATION_PORT}{name}"), json!(number.to_string()));
+    }
+}
+
+/// Puts `HOSTPORT_<NAME>` in front of every container's variables, so that `$(HOSTPORT_WEB)` expands in all of
+/// the author's.
+pub(crate) fn variables(pod: &mut Value, told: &BTreeMap<&str, Port>) {
+    let ours: BTreeMap<String, String> =
+        told.iter().map(|(name, number)| (variable(name), number.to_string())).collect();
+    if ours.is_empty() {
+        return;
+    }
+    for list in [List::App, List::Init] {
+        let containers = pod.pointer_mut(&format!("/spec/{}", list.field())).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let before = match container.remove("env") {
+                Some(Value::Array(before)) => before,
+                _ => Vec::new(),
+            };
+            container.insert("env".to_owned(), Value::Array(with_variables(before, &ours)));
+        }
+    }
+}
+
+/// A literal value is ours to overwrite, it may be a copy's; where the author takes the name from elsewhere
+/// (valueFrom) it stays.
+fn with_variables(before: Vec<Value>, ours: &BTreeMap<String, String>) -> Vec<Value> {
+    let name = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let elsewhere = |entry: &Value| entry.get("valueFrom").is_some_and(|from| !from.is_null());
+    let authors: Vec<_> = before.iter().filter(|entry| elsewhere(entry)).map(name).collect();
+    let literal = |(name, value): (&String, &String)| json!({ "name": name, "value": value });
+    let first = ours.iter().filter(|(name, _)| !authors.contains(name)).map(literal);
+    let rest = before.iter().filter(|entry| elsewhere(entry) || !ours.contains_key(&name(entry)));
+    first.chain(rest.cloned()).collect()
+}
+
+fn list<'a>(pod: &'a mut Value, place: Place<'_>) -> Option<&'a mut Value> {
+    pod.pointer_mut(&format!("/spec/{}/{}/ports", place.list.field(), place.index))
+}
+
+fn entry<'a>(pod: &'a mut Value, place: Place<'_>) -> Option<&'a mut Map<String, Value>> {
+    list(pod, place)?.get_mut(place.entry)?.as_object_mut()
+}

@@ -1,0 +1,159 @@
+//! From how the claims of a plan stand to the numbers that a pod gets, or to the reason why it gets none.
+
+use std::collections::BTreeMap;
+
+use crds::Port;
+
+use crate::{
+    annotations::{Plan, Told},
+    refusal::Refusal,
+    standing::{Outlook, Standing, Standings},
+};
+
+/// Who asks, as far as an answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) dry_run: bool,
+    /// Whoever creates the pod tries again by itself.
+    pub(crate) retries: bool,
+}
+
+/// The numbers that the claims of a plan hold. In a dry run a claim may be missing.
+#[derive(Debug, Default)]
+pub(crate) struct Grants<'a> {
+    numbers: BTreeMap<&'a str, Port>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Grants<'_> {
+    pub(crate) fn number(&self, claim: &str) -> Option<Port> {
+        self.numbers.get(claim).copied()
+    }
+}
+
+/// Why a pod does not get its numbers now.
+#[derive(Debug)]
+pub(crate) enum Unsettled {
+    /// Nothing will change in the next seconds.
+    Final(Refusal),
+    /// The claim may be bound in a moment; if not, this is the refusal.
+    Waiting(Refusal),
+}
+
+/// Every claim of the plan must hold its number. A claim that will not is told before one that may in a moment.
+pub(crate) fn settle<'a>(
+    plan: &'a Plan,
+    standings: &Standings,
+    asking: Asking<'_>,
+) -> Result<Grants<'a>, Unsettled> {
+    let mut grants = Grants::default();
+    let mut waiting = None;
+    for told in plan.told() {
+        let refusal = match standings.get(told.claim) {
+            Some(Standing::Held(number)) => {
+                grants.numbers.insert(told.claim, *number);
+                continue;
+            }
+            // I7, and no lie either: a claim of the same file is not stored by its own dry run.
+            Some(standing) if asking.dry_run && forgiven(standing) => {
+                grants.warnings.push(warning(told, standing, asking.namespace));
+                continue;
+            }
+            Some(standing) => refuse(told, standing, asking),
+            None => absent(told, asking.namespace, &[], false),
+        };
+        match standings.get(told.claim) {
+            Some(Standing::Unbound { outlook: Outlook::Soon, .. }) => {
+                waiting.get_or_insert(refusal);
+            }
+            _ => return Err(Unsettled::Final(refusal)),
+        }
+    }
+    waiting.map_or(Ok(grants), |refusal| Err(Unsettled::Waiting(refusal)))
+}
+
+fn forgiven(standing: &Standing) -> bool {
+    matches!(standing, Standing::Unbound { .. } | Standing::Absent { .. })
+}
+
+fn warning(told: Told<'_>, standing: &Standing, namespace: &str) -> String {
+    let claim = told.claim;
+    match standing {
+        Standing::Absent { .. } => {
+            format!("HostPortClaim {claim:?} does not exist in namespace {namespace:?}: apply it before the pod")
+        }
+        _ => format!("HostPortClaim {claim:?} is not Bound yet: the pod is shown without its port"),
+    }
+}
+
+fn refuse(told: Told<'_>, standing: &Standing, asking: Asking<'_>) -> Refusal {
+    let claim = told.claim.to_owned();
+    match standing {
+        Standing::Absent { others, more } => absent(told, asking.namespace, others, *more),
+        Standing::Terminating => Refusal::Terminating { claim },
+        Standing::Unbound { outlook, reason, message } => {
+            Refusal::unbound(&claim, *outlook, reason, message, asking.retries)
+        }
+        Standing::Disproved(says) | Standing::Held(says) => Refusal::Disproved { claim, says: *says },
+    }
+}
+
+fn absent(told: Told<'_>, namespace: &str, others: &[String], more: bool) -> Refusal {
+    Refusal::absent(told.key(), told.claim, namespace, others, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{exhausted, held, plan, unseen};
+
+    fn asking() -> Asking<'static> {
+        Asking { namespace: "shop", dry_run: false, retries: false }
+    }
+
+    fn of(standings: [(&str, Standing); 2]) -> Standings {
+        standings.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect()
+    }
+
+    #[test]
+    fn a_claim_that_will_not_bind_is_told_before_one_that_may() {
+        let plan = plan(&[("claim.hostport.io/a", "new"), ("claim.hostport.io/b", "full")]);
+
+        let unsettled = settle(&plan, &of([("new", unseen()), ("full", exhausted())]), asking());
+
+        assert!(matches!(unsettled, Err(Unsettled::Final(Refusal::Unbound { claim, .. })) if claim == "full"));
+    }
+
+    #[test]
+    fn a_claim_that_nobody_has_looked_at_is_worth_a_wait() {
+        let plan = plan(&[("claim.hostport.io/a", "new"), ("ref.hostport.io/b", "old")]);
+
+        let unsettled = settle(&plan, &of([("new", unseen()), ("old", held(9000))]), asking());
+
+        assert!(matches!(unsettled, Err(Unsettled::Waiting(Refusal::Unbound { claim, .. })) if claim == "new"));
+    }
+
+    #[test]
+    fn a_dry_run_on_an_unbound_or_absent_claim_is_allowed_with_a_warning() {
+        let plan = plan(&[("claim.hostport.io/a", "new"), ("claim.hostport.io/b", "none")]);
+        let absent = Standing::Absent { others: vec![], more: false };
+
+        let dry = Asking { dry_run: true, ..asking() };
+        let grants = settle(&plan, &of([("new", unseen()), ("none", absent)]), dry).unwrap();
+
+        assert_eq!(grants.warnings.len(), 2);
+        assert!(grants.warnings.iter().all(|warning| warning.len() <= 120), "{:?}", grants.warnings);
+        assert_eq!(grants.number("new"), None);
+    }
+
+    #[test]
+    fn a_dry_run_on_a_terminating_claim_is_refused() {
+        let plan = plan(&[("claim.hostport.io/a", "gone")]);
+        let dry = Asking { dry_run: true, ..asking() };
+
+        let unsettled = settle(&plan, &of([("gone", Standing::Terminating), ("x", held(1))]), dry);
+
+        assert!(matches!(unsettled, Err(Unsettled::Final(Refusal::Terminating { .. }))));
+    }
+}

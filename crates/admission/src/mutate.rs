@@ -1,0 +1,158 @@
+//! From a pod and how its claims stand to the pod with its numbers in it. Pure and idempotent: the API server
+//! may call the webhook again after others have changed the pod.
+
+use std::collections::BTreeMap;
+
+use crds::Port;
+use serde_json::Value;
+
+use crate::{
+    annotations::{Plan, Use, told_before},
+    companion::{self, Companion},
+    edit::{self, Edit},
+    grants::{Asking, Grants, Unsettled, settle},
+    pod::{List, Place, Pod},
+    refusal::Refusal,
+    standing::Standings,
+};
+
+/// How many names of a pod's ports a sentence lists.
+const MOST_NAMES: usize = 10;
+
+/// What becomes of a pod.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It goes on, as it stands here.
+    Allow { pod: Value, warnings: Vec<String> },
+    /// It is refused.
+    Deny(Refusal),
+    /// A claim may be bound in a moment: look again, or refuse it so.
+    Wait(Refusal),
+}
+
+/// A pod whose annotations are understood and whose claimed ports are found; what its claims hold is open.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    raw: &'a Value,
+    pod: &'a Pod,
+    plan: &'a Plan,
+    targets: Vec<Target<'a>>,
+}
+
+/// A port that a claim is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) used: &'a Use,
+    pub(crate) place: Place<'a>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(raw: &'a Value, pod: &'a Pod, plan: &'a Plan) -> Result<Self, Refusal> {
+        Ok(Self { raw, pod, plan, targets: targets(pod, plan)? })
+    }
+
+    pub(crate) fn decide(&self, standings: &Standings, asking: Asking<'_>) -> Decision {
+        let grants = match settle(self.plan, standings, asking) {
+            Ok(grants) => grants,
+            Err(Unsettled::Final(refusal)) => return Decision::Deny(refusal),
+            Err(Unsettled::Waiting(refusal)) => return Decision::Wait(refusal),
+        };
+        match self.edits(&grants) {
+            Err(refusal) => Decision::Deny(refusal),
+            Ok(edits) => {
+                let mut pod = self.raw.clone();
+                edit::ports(&mut pod, &edits);
+                let told = self.told(&grants);
+                edit::annotations(&mut pod, &told);
+                edit::variables(&mut pod, &told);
+                Decision::Allow { pod, warnings: grants.warnings }
+            }
+        }
+    }
+
+    fn edits(&self, grants: &Grants<'_>) -> Result<Vec<Edit<'a>>, Refusal> {
+        let granted = |target: &Target<'a>| Some((*target, grants.number(&target.used.claim)?));
+        let granted: Vec<_> = self.targets.iter().filter_map(granted).collect();
+        let mut edits = Vec::new();
+        for (target, number) in &granted {
+            edits.push(self.set(*target, target.place, *number)?);
+        }
+        for (target, number, companion) in companion::all(self.pod, self.plan, &granted, self.follows()) {
+            edits.push(match companion {
+                Companion::Existing(place) => self.set(target, place, number)?,
+                Companion::New { name, protocol } => Edit::Add { beside: target.place, name, protocol },
+            });
+        }
+        Ok(edits)
+    }
+
+    fn set(&self, target: Target<'a>, place: Place<'a>, number: Port) -> Result<Edit<'a>, Refusal> {
+        if !self.pod.host_network() {
+            self.not_hand_written(target.used, place, number)?;
+        }
+        let listens = self.follows()(target.used);
+        Ok(Edit::Set { place, host_port: number, container_port: listens.then_some(number) })
+    }
+
+    /// Whether the container listens on the granted number itself.
+    fn follows(&self) -> impl Fn(&Use) -> bool + 'static {
+        let host_network = self.pod.host_network();
+        move |used| host_network || used.passthrough
+    }
+
+    /// A copied pod carries the number that its origin was told, and the annotation that told it. With
+    /// hostNetwork the API server has written hostPort itself before we see it.
+    fn not_hand_written(&self, used: &Use, place: Place<'_>, number: Port) -> Result<(), Refusal> {
+        let says = place.port.host_port;
+        let copied = told_before(&self.pod.metadata.annotations, &used.port_name);
+        if says == 0 || says == i64::from(number.get()) || copied.is_some_and(|old| i64::from(old.get()) == says) {
+            return Ok(());
+        }
+        let port = if place.port.name.is_empty() { &used.port_name } else { &place.port.name };
+        Err(Refusal::HandWritten { port: port.clone(), says, claim: used.claim.clone(), holds: number })
+    }
+
+    fn told(&self, grants: &Grants<'_>) -> BTreeMap<&'a str, Port> {
+        self.plan.told().filter_map(|told| Some((told.name, grants.number(told.claim)?))).collect()
+    }
+}
+
+/// The one port of the pod that each claim annotation means.
+pub(crate) fn targets<'a>(pod: &'a Pod, plan: &'a Plan) -> Result<Vec<Target<'a>>, Refusal> {
+    plan.uses.iter().map(|used| Ok(Target { used, place: find(pod, &used.port_name)? })).collect()
+}
+
+/// A node maps ports of app containers only; with hostNetwork every container listens on the node.
+fn find<'a>(pod: &'a Pod, name: &str) -> Result<Place<'a>, Refusal> {
+    let named = || pod.ports().filter(|place| place.port.name == name && !name.is_empty());
+    let mut usable = named().filter(|place| pod.host_network() || place.list == List::App);
+    let name = name.to_owned();
+    match (usable.next(), usable.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(first), Some(second)) => Err(Refusal::AmbiguousPort {
+            name,
+            first: first.container.name.clone(),
+            second: second.container.name.clone(),
+        }),
+        (None, _) => Err(match named().next() {
+            Some(place) => Refusal::OnSidecar { port: name, container: place.container.name.clone() },
+            None => Refusal::UnknownPort { name, there: names(pod) },
+        }),
+    }
+}
+
+fn names(pod: &Pod) -> String {
+    let mut names: Vec<_> =
+        pod.ports().map(|place| place.port.name.as_str()).filter(|name| !name.is_empty()).collect();
+    names.dedup();
+    if names.is_empty() {
+        return "none has a name".to_owned();
+    }
+    let more = if names.len() > MOST_NAMES { " and more" } else { "" };
+    names.truncate(MOST_NAMES);
+    format!("{}{more}", names.join(", "))
+}
+
+#[cfg(test)]
+#[path = "mutate_tests.rs"]
+mod tests;

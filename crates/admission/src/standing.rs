@@ -1,0 +1,185 @@
+//! How a claim stands, judged from the claim and its HostPort as they were read live. Status alone is never
+//! proof: a tenant may write it.
+
+use std::collections::BTreeMap;
+
+use crds::{ClaimPhase, HostPort, HostPortClaim, HostPortPhase, Port, Reason};
+use kube::ResourceExt;
+
+/// The claims that a pod names, and how each stands.
+pub(crate) type Standings = BTreeMap<String, Standing>;
+
+/// How a claim stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It holds the number: claim and HostPort agree.
+    Held(Port),
+    /// It does not exist; these do, at most three, and whether there are more.
+    Absent { others: Vec<String>, more: bool },
+    /// It is being deleted: pods that have the port keep it, new ones do not get it.
+    Terminating,
+    /// It has no port.
+    Unbound { outlook: Outlook, reason: String, message: String },
+    /// Its status names a number that no HostPort confirms.
+    Disproved(Port),
+}
+
+/// What becomes of an unbound claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nobody has looked at it yet: it may be bound in a moment.
+    Soon,
+    /// It was looked at and has to wait; it binds by itself.
+    Later,
+    /// Nothing but an edit helps.
+    Never,
+}
+
+/// Who holds a number, seen from one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A claim of the namespace.
+    Claim,
+    /// A claim of the namespace that is being deleted, by name.
+    Terminating(String),
+    /// No claim of the namespace. Who else does is not this namespace's to know.
+    Nobody,
+}
+
+/// What a claim's status says that it holds.
+pub(crate) fn said(claim: &HostPortClaim) -> Option<Port> {
+    let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
+    status.port
+}
+
+/// I1, I5: a number is the claim's if the claim lives and says so, and the HostPort of that number says so too,
+/// for this very UID.
+pub(crate) fn believe(claim: &HostPortClaim, port: Option<&HostPort>) -> Standing {
+    if claim.metadata.deletion_timestamp.is_some() {
+        return Standing::Terminating;
+    }
+    match said(claim) {
+        None => unbound(claim),
+        Some(number) if port.is_some_and(|port| confirms(port, claim, number)) => Standing::Held(number),
+        Some(number) => Standing::Disproved(number),
+    }
+}
+
+/// Who holds the number of `port`, its claim having been read by the name in claimRef.
+pub(crate) fn holder(port: &HostPort, claim: &HostPortClaim) -> Holder {
+    match believe(claim, Some(port)) {
+        Standing::Held(number) if number == port.spec.port => Holder::Claim,
+        Standing::Terminating if belongs(port, claim) => Holder::Terminating(claim.name_any()),
+        _ => Holder::Nobody,
+    }
+}
+
+/// The name of the claim in `namespace` that a HostPort says it is bound to.
+pub(crate) fn claim_of<'a>(port: &'a HostPort, namespace: &str) -> Option<&'a str> {
+    let bound = port.spec.phase == HostPortPhase::Bound && port.metadata.deletion_timestamp.is_none();
+    let claim = port.spec.claim_ref.as_ref().filter(|claim| bound && claim.namespace == namespace)?;
+    Some(&claim.name)
+}
+
+fn confirms(port: &HostPort, claim: &HostPortClaim, number: Port) -> bool {
+    port.spec.port == number && belongs(port, claim)
+}
+
+fn belongs(port: &HostPort, claim: &HostPortClaim) -> bool {
+    let metadata = &claim.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    claim_of(port, namespace).is_some_and(|name| Some(name) == metadata.name.as_deref())
+        && port.spec.claim_ref.as_ref().map(|held| held.uid.as_str()) == metadata.uid.as_deref()
+}
+
+fn unbound(claim: &HostPortClaim) -> Standing {
+    let status = claim.status.as_ref();
+    let stalled = status.is_some_and(|status| {
+        let stalled = |condition: &crds::Condition| condition.type_ == "Stalled" && condition.status == "True";
+        status.phase == ClaimPhase::Lost || status.conditions.iter().any(stalled)
+    });
+    let reason = claim.ready_reason().unwrap_or(Reason::WaitingForController.as_str());
+    let outlook = match reason {
+        _ if stalled => Outlook::Never,
+        reason if reason == Reason::WaitingForController.as_str() => Outlook::Soon,
+        _ => Outlook::Later,
+    };
+    let message = claim.ready_message().unwrap_or("The hostport controller has not seen this claim yet.");
+    Standing::Unbound { outlook, reason: reason.to_owned(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bound_claim, claim, grant, port, terminating};
+
+    #[test]
+    fn claim_and_host_port_that_agree_are_believed() {
+        assert_eq!(believe(&bound_claim("web", 9000), Some(&grant("web", 9000))), Standing::Held(port(9000)));
+    }
+
+    #[test]
+    fn a_status_is_never_proof() {
+        let tampered = bound_claim("web", 10250);
+        assert_eq!(believe(&tampered, None), Standing::Disproved(port(10250)));
+
+        let of_another = grant("other", 10250);
+        assert_eq!(believe(&tampered, Some(&of_another)), Standing::Disproved(port(10250)));
+    }
+
+    #[test]
+    fn the_grant_of_an_earlier_claim_of_that_name_is_not_this_claims() {
+        let mut earlier = grant("web", 9000);
+        earlier.spec.claim_ref.as_mut().unwrap().uid = "uid-earlier".into();
+
+        assert_eq!(believe(&bound_claim("web", 9000), Some(&earlier)), Standing::Disproved(port(9000)));
+    }
+
+    #[test]
+    fn a_grant_to_that_name_in_another_namespace_is_not_this_claims() {
+        let mut elsewhere = grant("web", 9000);
+        elsewhere.spec.claim_ref.as_mut().unwrap().namespace = "other".into();
+
+        assert_eq!(believe(&bound_claim("web", 9000), Some(&elsewhere)), Standing::Disproved(port(9000)));
+        assert_eq!(claim_of(&elsewhere, "shop"), None);
+    }
+
+    #[test]
+    fn a_released_host_port_confirms_nothing() {
+        let mut released = grant("web", 9000);
+        released.spec.phase = HostPortPhase::Released;
+
+        assert_eq!(believe(&bound_claim("web", 9000), Some(&released)), Standing::Disproved(port(9000)));
+    }
+
+    #[test]
+    fn a_claim_being_deleted_gives_its_port_to_no_new_pod() {
+        let leaving = terminating(bound_claim("web", 9000));
+
+        assert_eq!(believe(&leaving, Some(&grant("web", 9000))), Standing::Terminating);
+        assert_eq!(holder(&grant("web", 9000), &leaving), Holder::Terminating("web".into()));
+    }
+
+    #[test]
+    fn a_surplus_host_port_is_held_by_nobody() {
+        let surplus = grant("web", 9001);
+
+        assert_eq!(holder(&surplus, &bound_claim("web", 9000)), Holder::Nobody);
+        assert_eq!(holder(&grant("web", 9000), &bound_claim("web", 9000)), Holder::Claim);
+    }
+
+    #[test]
+    fn only_a_claim_that_nobody_has_looked_at_may_bind_in_a_moment() {
+        let outlook = |claim| match believe(&claim, None) {
+            Standing::Unbound { outlook, .. } => outlook,
+            other => panic!("{other:?}"),
+        };
+
+        assert_eq!(outlook(claim("web", None)), Outlook::Soon);
+        assert_eq!(outlook(claim("web", Some(("WaitingForController", "…")))), Outlook::Soon);
+        assert_eq!(outlook(claim("web", Some(("PoolExhausted", "No free port.")))), Outlook::Later);
+        let mut lost = claim("web", Some(("PortTaken", "HostPort 9000 was removed.")));
+        lost.status.as_mut().unwrap().phase = ClaimPhase::Lost;
+        assert_eq!(outlook(lost), Outlook::Never);
+    }
+}

@@ -1,0 +1,103 @@
+//! A class's status: its counts and conditions, written at most once a second and only if they read
+//! differently from what is stored.
+
+use std::{sync::Arc, time::Duration};
+
+use allocator::PortRange;
+
+use super::{Alarm, Asker, Core, REFUSED};
+use crate::{
+    action::{Action, Outcome},
+    seen::{Class, Truth},
+    text::{self, ClassStatus, Condition},
+};
+
+const PAUSE: Duration = Duration::from_secs(1);
+/// NodePorts by default, and the source ports of outgoing connections (`ip_local_port_range`).
+const RISKY: [(u16, u16); 2] = [(30000, 32767), (32768, 60999)];
+
+/// The last write of a class's status.
+#[derive(Debug)]
+pub(super) struct Writing {
+    under_way: bool,
+    not_before: Duration,
+}
+
+impl Core {
+    pub(super) fn write_class_status(&mut self) {
+        for name in std::mem::take(&mut self.class_status) {
+            let Some(class) = self.known.class(&name) else {
+                self.class_writes.remove(&name);
+                continue;
+            };
+            if let Some(writing) = self.class_writes.get(&name)
+                && (writing.under_way || writing.not_before > self.now.mono)
+            {
+                self.schedule.at(writing.not_before, Alarm::ClassStatus(name));
+                continue;
+            }
+            let status = self.status_of(class);
+            if status.digest() == class.status_digest {
+                continue; // I9
+            }
+            self.class_writes
+                .insert(name.clone(), Writing { under_way: true, not_before: self.now.mono + PAUSE });
+            let action = Action::PatchClassStatus { name: name.clone(), status: Box::new(status) };
+            self.ask(Asker::Class(name), action);
+        }
+    }
+
+    pub(super) fn class_answered(&mut self, name: &Arc<str>, outcome: Outcome) {
+        let refused = matches!(outcome, Outcome::Refused(_));
+        if let Outcome::Class(class) = outcome {
+            self.known.put_class(*class);
+        }
+        if let Some(writing) = self.class_writes.get_mut(name) {
+            writing.under_way = false;
+            if refused {
+                writing.not_before = self.now.mono + REFUSED;
+            }
+        }
+        self.class_status.insert(name.clone());
+    }
+
+    fn status_of(&self, class: &Class) -> ClassStatus {
+        let counts = self.known.ledger.counts(&class.name);
+        let pools = self.known.ledger.pools(&class.name).unwrap_or_default().to_owned();
+        let conditions = conditions(class, &pools, counts.conflict > 0);
+        let since = |condition: &Condition| {
+            let stored = class.conditions.iter().find(|(kind, _)| **kind == *condition.kind);
+            text::since(stored.map(|(_, ready)| ready), condition.status, self.now.wall)
+        };
+        let since = conditions.iter().map(since).collect();
+        let waiting = self.queue.len(&class.name);
+        ClassStatus { generation: class.generation, pools, counts, waiting, conditions, since }
+    }
+}
+
+fn conditions(class: &Class, pools: &str, conflict: bool) -> Vec<Condition> {
+    let overlap = "Some numbers of the pools belong to an older class and are not granted from this one; the rest \
+                   is. Take them out of one of the two classes.";
+    let risky = class.pools.iter().any(|pool| RISKY.iter().any(|(start, end)| overlaps(*pool, *start, *end)));
+    let ready = match conflict {
+        false => ("Ready", format!("Hands out ports {pools}.")),
+        true => ("PoolConflict", format!("Hands out ports {pools}. {overlap}")),
+    };
+    let mut all = vec![Condition { kind: "Ready", status: Truth::True, reason: ready.0, message: ready.1 }];
+    if conflict {
+        let (kind, reason) = ("PoolConflict", "OlderClass");
+        all.push(Condition { kind, status: Truth::True, reason, message: overlap.to_owned() });
+    }
+    if risky {
+        let message = "The pools reach into 30000-32767 (NodePorts by default) or 32768-60999 (source ports of \
+                       outgoing connections on Linux): a node may use such a number for something else at any \
+                       time. Choose other numbers, or keep them free on the nodes (ip_local_reserved_ports)."
+            .to_owned();
+        all.push(Condition { kind: "RiskyRange", status: Truth::True, reason: "SharedRange", message });
+    }
+    all
+}
+
+fn overlaps(pool: PortRange, start: u16, end: u16) -> bool {
+    pool.start().get() <= end && pool.end().get() >= start
+}

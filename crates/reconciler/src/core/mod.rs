@@ -1,0 +1,302 @@
+//! The core: decides what is to be done and never does it. Told what the watches saw ([`Core::observe`]) and
+//! what came of its requests ([`Core::done`]), it says which requests to make ([`Core::poll`]).
+//!
+//! What it remembers is speed, not safety: a new core that lists everything afresh comes to the same end (I8).
+//! Two locks make a grant safe whatever this process believes: the name of the HostPort, created once, and the
+//! resourceVersion of the claim that its status is written on.
+
+mod binding;
+mod carriers;
+mod claims;
+mod classes;
+mod known;
+mod queue;
+mod release;
+mod restore;
+mod schedule;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use allocator::Port;
+
+use self::{
+    binding::Bind,
+    carriers::Lists,
+    classes::Writing,
+    known::{Known, Touch},
+    queue::Queue,
+    release::{PortJob, Sighting},
+    restore::Restore,
+    schedule::{Dirty, Schedule},
+};
+use crate::{
+    action::{Action, ActionId, Audit, Deed, Notice, Outcome},
+    seen::{Claim, Event, HostPort, Key, Now, Uid},
+};
+
+/// How long to wait before asking again for something that failed without an answer.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long to wait before trying again what the API server refused.
+const REFUSED: Duration = Duration::from_secs(30);
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many grants may be under way at once.
+    pub binds_in_flight: usize,
+    /// Seed of the Random strategy.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { binds_in_flight: 128, seed: 0 }
+    }
+}
+
+/// Who waits for the outcome of an action.
+#[derive(Clone, Debug)]
+enum Asker {
+    Claim(Key),
+    Port(Port),
+    Class(Arc<str>),
+    Carriers(Option<Arc<str>>),
+}
+
+/// Something that is to be looked at again when its time has come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Alarm {
+    Claim(Key),
+    Port(Port),
+    ClassStatus(Arc<str>),
+    Carriers(Option<Arc<str>>),
+    Again(ActionId),
+}
+
+/// What is being done for a claim; one thing at a time.
+#[derive(Debug)]
+enum ClaimJob {
+    /// A Pending claim gets a number.
+    Bind(Bind),
+    /// A Bound or Lost claim gets its own number back.
+    Restore(Restore),
+    /// A single write, that is told of afterwards.
+    Write { uid: Uid, notice: Option<Notice> },
+    /// A read, because what was known turned out to be old.
+    Refresh { uid: Uid },
+}
+
+/// The state machine.
+pub struct Core {
+    config: Config,
+    known: Known,
+    now: Now,
+    next_id: u64,
+    out: Vec<(ActionId, Action)>,
+    asked: HashMap<ActionId, (Asker, Action)>,
+    schedule: Schedule<Alarm>,
+
+    claims: Dirty<Key>,
+    ports: Dirty<Port>,
+    /// Classes whose waiters may be served.
+    hungry: Dirty<Arc<str>>,
+    queue: Queue,
+    binds: usize,
+
+    claim_jobs: HashMap<Key, ClaimJob>,
+    port_jobs: HashMap<Port, PortJob>,
+    /// Numbers that a claim's job works on.
+    locks: HashMap<Port, Key>,
+    sightings: HashMap<Port, Sighting>,
+    lists: Lists,
+    class_status: BTreeSet<Arc<str>>,
+    class_writes: HashMap<Arc<str>, Writing>,
+}
+
+impl Core {
+    /// A core that knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            known: Known::new(config.seed),
+            config,
+            now: Now::default(),
+            next_id: 0,
+            out: Vec::new(),
+            asked: HashMap::new(),
+            schedule: Schedule::default(),
+            claims: Dirty::default(),
+            ports: Dirty::default(),
+            hungry: Dirty::default(),
+            queue: Queue::default(),
+            binds: 0,
+            claim_jobs: HashMap::new(),
+            port_jobs: HashMap::new(),
+            locks: HashMap::new(),
+            sightings: HashMap::new(),
+            lists: Lists::default(),
+            class_status: BTreeSet::new(),
+            class_writes: HashMap::new(),
+        }
+    }
+
+    /// Takes in what a watch told.
+    pub fn observe(&mut self, event: Event) {
+        self.known.apply(event);
+    }
+
+    /// Every kind has been listed: the core decides.
+    pub fn is_ready(&self) -> bool {
+        self.known.is_complete()
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// When [`Core::poll`] has something to do even if nothing is told before; time of [`Now::mono`].
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.schedule.next()
+    }
+
+    /// What to do now. Each action's outcome is to be told by [`Core::done`], but those that need none.
+    pub fn poll(&mut self, now: Now) -> Vec<(ActionId, Action)> {
+        self.now = now;
+        if self.known.is_complete() {
+            while let Some(alarm) = self.schedule.due(now.mono) {
+                self.ring(alarm);
+            }
+            while self.decide_one() {}
+            self.start_lists();
+            self.write_class_status();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// One decision, if there is one to be taken.
+    fn decide_one(&mut self) -> bool {
+        self.spread();
+        if let Some(key) = self.claims.pop() {
+            self.decide_claim(&key);
+        } else if let Some(port) = self.ports.pop() {
+            self.decide_port(port);
+        } else if let Some(class) = self.hungry.pop() {
+            self.serve(&class);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Takes in what came of an action.
+    pub fn done(&mut self, id: ActionId, outcome: Outcome, now: Now) {
+        self.now = now;
+        if let Outcome::Failed(_) = outcome {
+            // Whether it was done nobody knows; to ask the same again is right either way.
+            self.schedule.at(now.mono + AGAIN, Alarm::Again(id));
+            return;
+        }
+        let Some((asker, action)) = self.asked.remove(&id) else { return };
+        match asker {
+            Asker::Claim(key) => self.claim_answered(&key, action, outcome),
+            Asker::Port(port) => self.port_answered(port, action, outcome),
+            Asker::Class(name) => self.class_answered(&name, outcome),
+            Asker::Carriers(namespace) => self.pods_answered(namespace, outcome),
+        }
+    }
+
+    fn ring(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Claim(key) => self.claims.push(key),
+            Alarm::Port(port) => self.ports.push(port),
+            Alarm::ClassStatus(name) => drop(self.class_status.insert(name)),
+            Alarm::Carriers(namespace) => self.lists.ring(namespace),
+            Alarm::Again(id) => {
+                if let Some((_, action)) = self.asked.get(&id) {
+                    self.out.push((id, action.clone()));
+                }
+            }
+        }
+    }
+
+    /// Marks what a change may have changed.
+    fn spread(&mut self) {
+        for touch in std::mem::take(&mut self.known.touched) {
+            match touch {
+                Touch::Claim(key) => self.claims.push(key),
+                Touch::ClassStatus(name) => drop(self.class_status.insert(name)),
+                Touch::Port(port) => self.spread_port(port),
+                Touch::Classes => {
+                    let names: Vec<_> = self.known.class_names().cloned().collect();
+                    self.class_status.extend(names.iter().cloned());
+                    names.into_iter().for_each(|name| self.hungry.push(name));
+                    self.known.pending().cloned().for_each(|key| self.claims.push(key));
+                    self.known.lost().cloned().for_each(|key| self.claims.push(key));
+                }
+            }
+        }
+    }
+
+    fn spread_port(&mut self, port: Port) {
+        self.ports.push(port);
+        self.known.named(port).iter().cloned().for_each(|key| self.claims.push(key));
+        self.queue.wanting(port).for_each(|key| self.claims.push(key));
+        let hostport = self.known.hostport(port);
+        if let Some(holder) = hostport.and_then(|hostport| hostport.holder.as_ref()) {
+            self.claims.push(holder.key.clone());
+        }
+        let owner: Option<Arc<str>> = self.known.ledger.owner(port).map(Into::into);
+        for class in owner.into_iter().chain(hostport.map(|hostport| hostport.class.clone())) {
+            self.class_status.insert(class.clone());
+            if self.queue.has_waiters(&class) {
+                self.hungry.push(class);
+            }
+        }
+    }
+
+    fn ask(&mut self, asker: Asker, action: Action) {
+        let id = ActionId(self.next_id);
+        self.next_id += 1;
+        self.asked.insert(id, (asker, action.clone()));
+        self.out.push((id, action));
+    }
+
+    /// An action that nobody waits for.
+    fn say(&mut self, action: Action) {
+        let id = ActionId(self.next_id);
+        self.next_id += 1;
+        self.out.push((id, action));
+    }
+
+    fn audit(&mut self, deed: Deed, hostport: &HostPort) {
+        let holder = hostport.holder.as_ref().map(|holder| (holder.key.clone(), holder.uid.clone()));
+        self.say(Action::Audit(Audit { deed, port: hostport.port, class: hostport.class.clone(), holder }));
+    }
+
+    /// The HostPort as known, unless somebody is at work on the number.
+    fn idle_hostport(&self, port: Port) -> Option<&HostPort> {
+        if self.is_busy(port) { None } else { self.known.hostport(port) }
+    }
+
+    fn is_busy(&self, port: Port) -> bool {
+        self.port_jobs.contains_key(&port) || self.locks.contains_key(&port)
+    }
+
+    fn lock(&mut self, port: Port, key: &Key, class: &Arc<str>) {
+        self.locks.insert(port, key.clone());
+        self.known.assume(port, class.clone());
+    }
+
+    fn unlock(&mut self, port: Port) {
+        self.locks.remove(&port);
+        self.known.unassume(port);
+    }
+
+    fn live(&self, key: &Key) -> Option<&Claim> {
+        self.known.claim(key)
+    }
+}

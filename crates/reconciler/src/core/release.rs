@@ -1,0 +1,282 @@
+//! A number after its claim: Released, at rest, free. Nothing is deleted without both checks, and each write
+//! hits only the version that it was decided on.
+
+use std::{sync::Arc, time::Duration};
+
+use allocator::Port;
+use crds::{HostPortPhase, ReclaimPolicy, ReuseDelay};
+
+use super::{Alarm, Asker, Core, REFUSED, carriers::Curious};
+use crate::{
+    action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
+    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+};
+
+/// A create can be under way for 34 s inside the API server; a pod admitted before its claim was seen to be
+/// gone is stored by then, or never.
+const IN_FLIGHT: Duration = Duration::from_secs(40);
+/// The longest time between two looks at a number that rests: the wall clock may jump.
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// What `heldBy` says of a number that waits for an administrator.
+const RETAINED: &str = "admin (Retain)";
+
+/// When this process itself saw the claim of a Released HostPort gone; worth nothing at another version (C3, C5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    version: Version,
+    at: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Is the claim gone, so that the port becomes Released?
+    ReadBeforeRelease,
+    /// Is the claim of a Released port gone? The rest begins.
+    ReadBeforeRest,
+    /// Is it still, now that the rest is over?
+    ReadBeforeFree,
+    ListPods,
+    Release,
+    Hold,
+    Free,
+    /// What was known of the HostPort is old: read it, and decide anew.
+    Reread,
+}
+
+/// What is being done for a number without a living claim.
+#[derive(Debug)]
+pub(super) struct PortJob {
+    hostport: Box<HostPort>,
+    step: Step,
+}
+
+/// What a live read of the claim says of a HostPort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The claim that holds it is gone.
+    Gone,
+    /// The claim lives, but holds another number.
+    Surplus,
+    /// The claim lives and may want it.
+    Wanted,
+}
+
+fn verdict(uid: &Uid, port: Port, claim: Option<&Claim>) -> Verdict {
+    match claim.filter(|claim| claim.uid == *uid) {
+        None => Verdict::Gone,
+        Some(claim) if claim.named().is_some_and(|named| named != port) => Verdict::Surplus,
+        Some(_) => Verdict::Wanted,
+    }
+}
+
+impl Core {
+    pub(super) fn decide_port(&mut self, port: Port) {
+        let Some(hostport) = self.known.hostport(port) else {
+            self.sightings.remove(&port);
+            return;
+        };
+        if self.is_busy(port) {
+            return; // The end of that work names the number again.
+        }
+        let hostport = hostport.clone();
+        let Some(holder) = &hostport.holder else {
+            if hostport.phase == HostPortPhase::Released {
+                // An administrator cleared the claimRef; phase follows.
+                self.swap(hostport, HostPortChange::Clear, Step::Release);
+            }
+            return;
+        };
+        let claim = self.known.claim(&holder.key);
+        let verdict = verdict(&holder.uid, port, claim);
+        if verdict == Verdict::Wanted || self.is_for(claim, &hostport) {
+            return; // The claim's own affair.
+        }
+        match hostport.phase {
+            HostPortPhase::Bound => self.read_claim(hostport, Step::ReadBeforeRelease),
+            HostPortPhase::Released if hostport.policy == ReclaimPolicy::Delete || verdict == Verdict::Surplus => {
+                self.rest(hostport);
+            }
+            HostPortPhase::Released | HostPortPhase::Available => {}
+        }
+    }
+
+    /// A later claim of the same name takes the number over by itself.
+    fn is_for(&self, claim: Option<&Claim>, hostport: &HostPort) -> bool {
+        let Some(claim) = claim.filter(|claim| !claim.deleting && !hostport.belongs_to(&claim.uid)) else {
+            return false;
+        };
+        match claim.named() {
+            Some(named) => named == hostport.port && self.may_take(claim, hostport),
+            None => self.class_of(claim).is_ok_and(|class| self.fits_again(claim, &class, hostport)),
+        }
+    }
+
+    /// Released: begins, continues or ends the rest.
+    fn rest(&mut self, hostport: HostPort) {
+        let port = hostport.port;
+        let seen = self.sightings.get(&port).filter(|seen| seen.version == hostport.version);
+        let Some(seen) = seen else { return self.read_claim(hostport, Step::ReadBeforeRest) };
+        let delay = hostport.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get());
+        let by_own_clock = (seen.at + delay.min(IN_FLIGHT)).saturating_sub(self.now.mono);
+        let until = hostport.released_at.unwrap_or_default().saturating_add(delay.as_millis() as i64);
+        let by_wall_clock = Duration::from_millis(until.saturating_sub(self.now.wall).max(0) as u64);
+        let left = by_own_clock.max(by_wall_clock);
+        if !left.is_zero() {
+            return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Port(port));
+        }
+        let known_user = hostport.holder.as_ref().and_then(|it| self.known.carrier_in(port, &it.key.namespace));
+        if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(pod))) {
+            return; // Said already; the pod's end names the number again.
+        }
+        self.read_claim(hostport, Step::ReadBeforeFree);
+    }
+
+    fn read_claim(&mut self, hostport: HostPort, step: Step) {
+        let Some(key) = hostport.holder.as_ref().map(|holder| holder.key.clone()) else { return };
+        self.port_ask(hostport, step, Action::GetClaim(key));
+    }
+
+    fn swap(&mut self, hostport: HostPort, change: HostPortChange, step: Step) {
+        let (port, uid, version) = (hostport.port, hostport.uid.clone(), hostport.version);
+        self.port_ask(hostport, step, Action::PatchHostPort { port, uid, version, change });
+    }
+
+    fn port_ask(&mut self, hostport: HostPort, step: Step, action: Action) {
+        let port = hostport.port;
+        self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step });
+        self.ask(Asker::Port(port), action);
+    }
+
+    pub(super) fn port_answered(&mut self, port: Port, action: Action, outcome: Outcome) {
+        match &outcome {
+            Outcome::Claim(claim) => self.known.put_claim((**claim).clone()),
+            Outcome::HostPort(hostport) => self.known.put_hostport((**hostport).clone()),
+            _ => {}
+        }
+        let Some(PortJob { hostport, step }) = self.port_jobs.remove(&port) else { return };
+        if let Outcome::Refused(words) = &outcome {
+            tracing::warn!(%port, ?action, error = %words, "the API server refused a request");
+            return self.schedule.at(self.now.mono + REFUSED, Alarm::Port(port));
+        }
+        match (step, outcome) {
+            (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::Claim(claim)) => {
+                self.claim_was_read(*hostport, step, Some(&claim));
+            }
+            (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::NotFound) => {
+                self.claim_was_read(*hostport, step, None);
+            }
+            (Step::Release | Step::Hold, Outcome::HostPort(after)) => {
+                if after.phase == HostPortPhase::Released {
+                    // This process has just seen the claim gone.
+                    self.sightings.insert(port, Sighting { version: after.version, at: self.now.mono });
+                }
+                let released = step == Step::Release && after.phase == HostPortPhase::Released;
+                match released {
+                    true => self.audit(Deed::Release, &after),
+                    false if step == Step::Release => self.audit(Deed::Free, &hostport),
+                    false => self.tell_held(&after),
+                }
+                self.finish_port(port);
+            }
+            (Step::Free, Outcome::Done | Outcome::NotFound) => {
+                self.known.bury_hostport(port, &hostport.uid);
+                self.audit(Deed::Free, &hostport);
+                self.finish_port(port);
+            }
+            (Step::Free, Outcome::HostPort(_)) => {
+                self.audit(Deed::Free, &hostport);
+                self.finish_port(port);
+            }
+            (Step::Reread, Outcome::NotFound) => {
+                self.known.bury_hostport(port, &hostport.uid);
+                self.finish_port(port);
+            }
+            (Step::Reread, _) => self.finish_port(port),
+            _ => self.port_ask(*hostport, Step::Reread, Action::GetHostPort(port)),
+        }
+    }
+
+    fn claim_was_read(&mut self, hostport: HostPort, step: Step, claim: Option<&Claim>) {
+        let port = hostport.port;
+        let Some(holder) = hostport.holder.clone() else { return self.finish_port(port) };
+        let verdict = verdict(&holder.uid, port, claim);
+        if verdict == Verdict::Gone {
+            self.known.bury_claim(&holder.key, &holder.uid);
+        }
+        if verdict == Verdict::Wanted || self.is_for(claim, &hostport) {
+            return self.finish_port(port);
+        }
+        match step {
+            Step::ReadBeforeRelease => {
+                let change = self.release_of(&hostport, verdict);
+                self.swap(hostport, change, Step::Release);
+            }
+            Step::ReadBeforeFree => {
+                let namespace = holder.key.namespace;
+                self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step: Step::ListPods });
+                self.lists.want(Some(namespace), Curious::Port(port));
+            }
+            _ => {
+                self.sightings.insert(port, Sighting { version: hostport.version, at: self.now.mono });
+                self.finish_port(port);
+            }
+        }
+    }
+
+    fn release_of(&self, hostport: &HostPort, verdict: Verdict) -> HostPortChange {
+        let delay = self.known.class(&hostport.class).map_or(ReuseDelay::DEFAULT.get(), |class| class.reuse_delay);
+        let retained = hostport.policy == ReclaimPolicy::Retain && verdict == Verdict::Gone;
+        HostPortChange::Release {
+            // Rounded up: I4 must hold for those who read whole seconds.
+            released_at: self.now.wall.div_euclid(1000).saturating_add(1).saturating_mul(1000),
+            reuse_delay: delay.as_millis() as u64,
+            held_by: retained.then(|| RETAINED.into()),
+        }
+    }
+
+    /// The second check: the claim is gone still, and no live pod of its namespace carries the number.
+    pub(super) fn port_sees_pods(&mut self, port: Port, pods: Result<&[Pod], &Outcome>) {
+        let Some(PortJob { hostport, .. }) = self.port_jobs.remove(&port) else { return };
+        let Some(holder) = hostport.holder.clone() else { return self.finish_port(port) };
+        let Ok(pods) = pods else {
+            self.schedule.at(self.now.mono + REFUSED, Alarm::Port(port));
+            return;
+        };
+        let user = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
+        let user = user.filter(|pod| pod.ports.contains(&port)).map(|pod| &pod.key).min();
+        match user {
+            None if hostport.policy == ReclaimPolicy::Retain => {
+                self.swap(*hostport, HostPortChange::Clear, Step::Free);
+            }
+            None => {
+                let (uid, version) = (hostport.uid.clone(), hostport.version);
+                self.port_ask(*hostport, Step::Free, Action::DeleteHostPort { port, uid, version });
+            }
+            Some(pod) if hostport.held_by.as_deref() != Some(&*used_by(pod)) => {
+                self.swap(*hostport, HostPortChange::Hold { by: used_by(pod) }, Step::Hold);
+            }
+            Some(_) => {
+                // The pod watch is behind the LIST.
+                self.schedule.at(self.now.mono + super::AGAIN, Alarm::Port(port));
+            }
+        }
+    }
+
+    fn tell_held(&mut self, hostport: &HostPort) {
+        let by = hostport.held_by.clone().unwrap_or_default();
+        self.say(Action::Tell(Notice {
+            subject: Subject::HostPort { port: hostport.port, uid: hostport.uid.clone() },
+            reason: "ReleaseHeld",
+            note: format!("Port {} stays Released: {by} still carries it.", hostport.port),
+        }));
+    }
+
+    /// Looks at the number again, and lets its claim and its class do so.
+    fn finish_port(&mut self, port: Port) {
+        self.spread_port(port);
+    }
+}
+
+fn used_by(pod: &Key) -> Arc<str> {
+    format!("pod {pod}").into()
+}

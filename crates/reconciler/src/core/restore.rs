@@ -1,0 +1,166 @@
+//! A claim whose status names a number that it does not hold: the HostPort was removed by hand, released by
+//! mistake, or the status was tampered with. It gets that very number back by an ordinary, checked grant, or
+//! is Lost. Its number never changes (I2).
+
+use std::sync::Arc;
+
+use allocator::Port;
+use crds::{ClaimPhase, HostPortPhase};
+
+use super::{
+    Asker, ClaimJob, Core,
+    binding::{Way, carried_outside},
+    carriers::Curious,
+};
+use crate::{
+    action::{Action, Deed, HostPortChange, Outcome},
+    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    text::{self, Trouble},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    ReadClaim,
+    ReadPort,
+    ListPods,
+    Create,
+    Swap,
+    WriteStatus,
+    /// The status was written on an old version: read the claim, and decide anew.
+    Reread,
+}
+
+/// The way back of a number to its claim.
+#[derive(Debug)]
+pub(super) struct Restore {
+    pub(super) port: Port,
+    pub(super) uid: Uid,
+    class: Arc<str>,
+    /// The claim as read by this job.
+    claim: Option<Box<Claim>>,
+    /// The HostPort that is to be taken.
+    swap: Option<(Uid, Version)>,
+    step: Step,
+}
+
+impl Restore {
+    /// Begins with a read of the claim.
+    pub(super) fn new(claim: &Claim, port: Port, class: Arc<str>) -> Self {
+        Self { port, uid: claim.uid.clone(), class, claim: None, swap: None, step: Step::ReadClaim }
+    }
+}
+
+impl Core {
+    pub(super) fn restore_answered(&mut self, key: &Key, mut job: Restore, outcome: Outcome) {
+        match (job.step, outcome) {
+            (Step::ReadClaim, Outcome::Claim(claim)) => {
+                // A stale cache must not make a dead claim's HostPort again.
+                if claim.uid != job.uid || claim.named() != Some(job.port) || claim.deleting {
+                    return self.finish_claim_job(key, ClaimJob::Restore(job));
+                }
+                job.claim = Some(claim);
+                self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.port));
+            }
+            (Step::ReadPort, Outcome::HostPort(hostport)) => self.restore_meets(key, job, &hostport),
+            (Step::ReadPort, Outcome::NotFound) => {
+                self.forget_hostport(job.port);
+                let trouble = job.claim.as_ref().and_then(|claim| self.refusal(claim, job.port));
+                if let Some(trouble) = trouble {
+                    return self.write_lost(key, job, trouble.as_lost());
+                }
+                let new = self.new_hostport(job.port, &job.class, key, &job.uid);
+                self.restore_ask(key, job, Step::Create, |_| Action::CreateHostPort(new));
+            }
+            (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&job.uid) => {
+                self.audit(Deed::Grant, &hostport);
+                self.restored(key, job);
+            }
+            (Step::Create, Outcome::Exists) | (Step::Swap, Outcome::Conflict | Outcome::NotFound) => {
+                self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.port));
+            }
+            (Step::WriteStatus, Outcome::Claim(claim)) => {
+                if claim.phase == ClaimPhase::Lost {
+                    let trouble = Trouble::lost(job.port);
+                    let notice = self.notice(&claim, &trouble);
+                    notice.into_iter().for_each(|notice| self.say(Action::Tell(notice)));
+                }
+                self.finish_claim_job(key, ClaimJob::Restore(job));
+            }
+            (Step::WriteStatus, _) => {
+                let key = key.clone();
+                self.restore_ask(&key.clone(), job, Step::Reread, |_| Action::GetClaim(key));
+            }
+            _ => self.finish_claim_job(key, ClaimJob::Restore(job)),
+        }
+    }
+
+    /// The HostPort stands: is it ours, may we take it, or is the number lost?
+    fn restore_meets(&mut self, key: &Key, mut job: Restore, hostport: &HostPort) {
+        let Some(claim) = job.claim.clone() else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        if hostport.is_held_by(&job.uid) {
+            return self.restored(key, job);
+        }
+        if !self.may_take(&claim, hostport) {
+            let trouble = Trouble::lost(job.port);
+            return self.write_lost(key, job, trouble);
+        }
+        let Way::Swap { uid, version, nobodys } = Way::taking(hostport) else { return };
+        job.swap = Some((uid, version));
+        job.class = hostport.class.clone();
+        debug_assert_eq!(nobodys, hostport.phase == HostPortPhase::Available);
+        if nobodys {
+            job.step = Step::ListPods;
+            self.lists.want(None, Curious::Claim(key.clone()));
+            self.claim_jobs.insert(key.clone(), ClaimJob::Restore(job));
+        } else {
+            self.restore_swap(key, job);
+        }
+    }
+
+    pub(super) fn restore_sees_pods(&mut self, key: &Key, job: Restore, pods: Result<&[Pod], &Outcome>) {
+        if pods.is_ok_and(|pods| carried_outside(pods, job.port, &key.namespace).is_none()) {
+            self.restore_swap(key, job);
+        } else {
+            self.end_later(key, ClaimJob::Restore(job));
+        }
+    }
+
+    fn restore_swap(&mut self, key: &Key, job: Restore) {
+        let Some((uid, version)) = job.swap.clone() else {
+            return self.finish_claim_job(key, ClaimJob::Restore(job));
+        };
+        let change = HostPortChange::Bind { key: key.clone(), uid: job.uid.clone() };
+        let action = Action::PatchHostPort { port: job.port, uid, version, change };
+        self.restore_ask(key, job, Step::Swap, |_| action);
+    }
+
+    /// The number is back. A Bound claim says so already; a Lost one is told.
+    fn restored(&mut self, key: &Key, job: Restore) {
+        let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
+        let Some(claim) = claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        let status = Box::new(self.bound_status(claim, job.port, &job.class));
+        let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
+        self.restore_ask(key, job, Step::WriteStatus, |_| action);
+    }
+
+    /// C2: only after a live read of the HostPort, or of its absence, has shown that the number cannot be had.
+    fn write_lost(&mut self, key: &Key, job: Restore, trouble: Trouble) {
+        let Some(claim) = job.claim.as_deref() else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        let class = claim.used_class.clone().or_else(|| claim.class.clone());
+        let conditions = text::troubled(&trouble);
+        let status = self.status(claim, ClaimPhase::Lost, class, claim.port, conditions);
+        if status.digest() == claim.status_digest {
+            return self.finish_claim_job(key, ClaimJob::Restore(job));
+        }
+        let status = Box::new(status);
+        let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
+        self.restore_ask(key, job, Step::WriteStatus, |_| action);
+    }
+
+    fn restore_ask(&mut self, key: &Key, mut job: Restore, step: Step, action: impl FnOnce(&Restore) -> Action) {
+        job.step = step;
+        let action = action(&job);
+        self.claim_jobs.insert(key.clone(), ClaimJob::Restore(job));
+        self.ask(Asker::Claim(key.clone()), action);
+    }
+}

@@ -1,0 +1,315 @@
+//! What people read: statuses, reasons and sentences. No sentence carries a number that moves by itself (I9).
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use allocator::{Counts, Port};
+use crds::{ClaimPhase, Reason};
+use jiff::Timestamp;
+
+use crate::seen::{Ready, Truth};
+
+/// A condition without its bookkeeping fields.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Condition {
+    /// `type`
+    pub kind: &'static str,
+    /// `status`
+    pub status: Truth,
+    /// `reason`
+    pub reason: &'static str,
+    /// `message`
+    pub message: String,
+}
+
+/// The whole status of a claim, as we write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimStatus {
+    /// `observedGeneration`
+    pub generation: i64,
+    /// `phase`
+    pub phase: ClaimPhase,
+    /// `hostPortClassName`
+    pub class: Option<Arc<str>>,
+    /// `port`
+    pub port: Option<Port>,
+    /// `Ready` first; `Stalled` where nothing but an edit helps.
+    pub conditions: Vec<Condition>,
+    /// When `Ready` last changed its status, seconds since the epoch.
+    pub ready_since: i64,
+}
+
+impl ClaimStatus {
+    /// Equal for statuses that read the same, whenever they were written.
+    pub fn digest(&self) -> u64 {
+        let conditions = self
+            .conditions
+            .iter()
+            .map(|condition| (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str()));
+        claim_digest(self.generation, self.phase, self.class.as_deref(), self.port.map(Port::get), conditions)
+    }
+}
+
+/// The fingerprint behind [`ClaimStatus::digest`], also taken of what is stored.
+pub fn claim_digest<'a>(
+    generation: i64,
+    phase: ClaimPhase,
+    class: Option<&str>,
+    port: Option<u16>,
+    conditions: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>,
+) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (generation, phase as u8, class, port).hash(&mut hasher);
+    conditions.for_each(|condition| condition.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// The whole status of a class, as we write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassStatus {
+    /// `observedGeneration`
+    pub generation: i64,
+    /// `pools`
+    pub pools: String,
+    /// The counts.
+    pub counts: Counts,
+    /// `waiting`
+    pub waiting: usize,
+    /// `Ready`, and warnings.
+    pub conditions: Vec<Condition>,
+    /// When each condition last changed its status, seconds since the epoch.
+    pub since: Vec<i64>,
+}
+
+impl ClassStatus {
+    /// Equal for statuses that read the same, whenever they were written.
+    pub fn digest(&self) -> u64 {
+        let counts = &self.counts;
+        let numbers = [
+            counts.capacity,
+            counts.allocated,
+            counts.released,
+            counts.foreign,
+            counts.free,
+            counts.reserved,
+            self.waiting,
+        ];
+        let conditions = self
+            .conditions
+            .iter()
+            .map(|condition| (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str()));
+        class_digest(self.generation, &self.pools, numbers.map(|count| count as i64), conditions)
+    }
+}
+
+/// The fingerprint behind [`ClassStatus::digest`], also taken of what is stored.
+pub fn class_digest<'a>(
+    generation: i64,
+    pools: &str,
+    numbers: [i64; 7],
+    conditions: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>,
+) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (generation, pools, numbers).hash(&mut hasher);
+    conditions.for_each(|condition| condition.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Why a claim has no port, in a word and a sentence that ends in what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The word.
+    pub reason: Reason,
+    /// The sentence.
+    pub message: String,
+    /// Nothing but an edit helps.
+    pub stalled: bool,
+}
+
+impl Trouble {
+    fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message, stalled: false }
+    }
+
+    fn stalled(reason: Reason, message: String) -> Self {
+        Self { reason, message, stalled: true }
+    }
+
+    /// The class has nothing left.
+    pub fn pool_exhausted(class: &str, pools: &str) -> Self {
+        Self::new(
+            Reason::PoolExhausted,
+            format!(
+                "No free port in class \"{class}\" ({pools}). The claim binds by itself when one is freed. Ask the \
+                 administrator for a larger pool, or delete a claim you no longer need."
+            ),
+        )
+    }
+
+    /// No class of that name.
+    pub fn class_not_found(class: &str) -> Self {
+        Self::new(
+            Reason::ClassNotFound,
+            format!(
+                "No class named \"{class}\" (kubectl get hpclass). The claim binds by itself when there is one; to \
+                 use another class, create the claim anew."
+            ),
+        )
+    }
+
+    /// The claim names no class, and there is no default.
+    pub fn no_default_class() -> Self {
+        Self::new(
+            Reason::ClassNotFound,
+            "There is no default class. The claim binds by itself when there is one; or create it anew with \
+             hostPortClassName (kubectl get hpclass)."
+                .to_owned(),
+        )
+    }
+
+    /// `hostPortClassName: ""`
+    pub fn no_class_wanted() -> Self {
+        Self::new(
+            Reason::ClassNotFound,
+            "hostPortClassName is \"\", so no port is picked for this claim. Create it anew with a class (kubectl \
+             get hpclass)."
+                .to_owned(),
+        )
+    }
+
+    /// The number is held by a claim of the same namespace.
+    pub fn port_held_here(port: Port, claim: &str) -> Self {
+        Self::new(
+            Reason::PortTaken,
+            format!(
+                "Port {port} is held by claim \"{claim}\" in this namespace. Delete that claim and this one binds \
+                 once the port is free, or claim another number."
+            ),
+        )
+    }
+
+    /// The number is used by anyone else; tenants do not learn by whom.
+    pub fn port_taken(port: Port) -> Self {
+        Self::new(
+            Reason::PortTaken,
+            format!(
+                "Port {port} is in use outside this namespace. Claim another number, or ask the administrator \
+                 (kubectl get hp {port})."
+            ),
+        )
+    }
+
+    /// The number rests.
+    pub fn waiting_for_reuse(port: Port, released_at: i64, until: i64) -> Self {
+        Self::new(
+            Reason::WaitingForReuse,
+            format!(
+                "Port {port} was freed at {} and rests until {}, so that late packets of its last user reach \
+                 nobody. The claim binds then by itself.",
+                clock(released_at),
+                clock(until)
+            ),
+        )
+    }
+
+    /// The class does not hand that number out.
+    pub fn outside_pools(port: Port, class: &str, pools: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "Port {port} is not in class \"{class}\" ({pools}). Claim a number inside, leave port out, or ask \
+                 the administrator to extend the class."
+            ),
+        )
+    }
+
+    /// The class leaves that number out because Kubernetes listens on it.
+    pub fn reserved(port: Port, class: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "Port {port} is reserved for Kubernetes itself; class \"{class}\" does not set allowReserved. Claim \
+                 another number."
+            ),
+        )
+    }
+
+    /// The number is in the pools of two classes.
+    pub fn older_class(port: Port, class: &str, owner: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "Port {port} is in class \"{class}\", but belongs to the older class \"{owner}\". Claim it from that \
+                 class, or claim another number."
+            ),
+        )
+    }
+
+    /// The HostPort was removed by hand and somebody else has the number.
+    pub fn lost(port: Port) -> Self {
+        Self::stalled(
+            Reason::PortTaken,
+            format!(
+                "HostPort {port} was removed and the number now belongs to someone else. Delete this claim and \
+                 create it again; its pods must be restarted."
+            ),
+        )
+    }
+
+    /// The same sentence for a claim that held the number once and may not have it back.
+    pub fn as_lost(mut self) -> Self {
+        self.stalled = true;
+        self
+    }
+}
+
+/// A time of day for a sentence, UTC.
+fn clock(millis: i64) -> String {
+    let stamp = Timestamp::from_millisecond(millis).unwrap_or_default();
+    stamp.strftime("%H:%M:%SZ").to_string()
+}
+
+/// `Ready: True` of a Bound claim.
+pub fn bound(port: Port, class: &str) -> Condition {
+    Condition {
+        kind: "Ready",
+        status: Truth::True,
+        reason: Reason::Bound.as_str(),
+        message: format!("Holds port {port} of class \"{class}\"."),
+    }
+}
+
+/// `Ready: False` of a claim that is being deleted while a pod uses it.
+pub fn in_use(port: Port, pod: &str) -> Condition {
+    Condition {
+        kind: "Ready",
+        status: Truth::False,
+        reason: Reason::InUse.as_str(),
+        message: format!(
+            "Port {port} is in use by pod {pod}. The claim goes when its pods have ended; new pods on it are \
+             refused. To keep the number, create the claim again under the same name once it is gone."
+        ),
+    }
+}
+
+/// The conditions of a claim in trouble.
+pub fn troubled(trouble: &Trouble) -> Vec<Condition> {
+    let ready = Condition {
+        kind: "Ready",
+        status: Truth::False,
+        reason: trouble.reason.as_str(),
+        message: trouble.message.clone(),
+    };
+    let stalled = trouble.stalled.then(|| Condition { kind: "Stalled", status: Truth::True, ..ready.clone() });
+    std::iter::once(ready).chain(stalled).collect()
+}
+
+/// When a condition last changed: what is stored, unless its status changes now.
+pub fn since(stored: Option<&Ready>, status: Truth, now: i64) -> i64 {
+    match stored {
+        Some(ready) if ready.status == status => ready.since,
+        _ => now.div_euclid(1000),
+    }
+}

@@ -1,0 +1,106 @@
+//! `cargo devcluster`: a Kubernetes control plane for development, without containers, stopped by Ctrl-C.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use e2e::controlplane::Binaries;
+use e2e::devcluster::{self, DevCluster, Options};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A real Kubernetes control plane on this machine: API server, etcd, controller manager, scheduler; no nodes.
+///
+/// The binaries come from KUBEBUILDER_ASSETS (a folder with kube-apiserver, etcd and kubectl) or are built from source,
+/// once per machine: that needs Go and takes about 5 minutes on 2 cores.
+#[derive(Parser)]
+#[command(name = "devcluster", bin_name = "cargo devcluster")]
+struct Cli {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Start an empty cluster, print how to use it, and stay until Ctrl-C or SIGTERM
+    Up(Place),
+    /// Stop a cluster that was started in another terminal
+    Down(Place),
+    /// Only build the binaries, and print the folder they are in
+    Build,
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// Folder for the cluster's data, logs and kubeconfig [default: devcluster in the cache folder]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn dir(self) -> Result<PathBuf> {
+        self.dir.map_or_else(devcluster::default_dir, Ok)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let command = Cli::parse().command;
+    e2e::init();
+    match command {
+        What::Up(place) => up(place.dir()?).await,
+        What::Down(place) => down(place.dir()?).await,
+        What::Build => {
+            println!("{}", Binaries::find_or_build()?.dir().display());
+            Ok(())
+        }
+    }
+}
+
+async fn up(dir: PathBuf) -> Result<()> {
+    // Before signals are ours: Ctrl-C ends a build at once.
+    let binaries = Binaries::find_or_build()?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let asked_to_end = async {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    };
+
+    let run = async {
+        let cluster = DevCluster::start(Options { dir: Some(dir), ..Options::default() }).await?;
+        eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");
+        println!("export KUBECONFIG={}", shell_word(&cluster.kubeconfig().display().to_string()));
+        println!("export PATH={}:$PATH  # kubectl", shell_word(&binaries.dir().display().to_string()));
+
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            look.tick().await;
+            if let Some(died) = cluster.died() {
+                return Err(died).context("the cluster is broken and is stopped");
+            }
+        }
+    };
+    tokio::select! {
+        failed = run => failed,
+        () = asked_to_end => {
+            eprintln!("The cluster is stopped.");
+            Ok(())
+        }
+    }
+}
+
+async fn down(dir: PathBuf) -> Result<()> {
+    match devcluster::stop(&dir).await? {
+        Some(pid) => eprintln!("Stopped the cluster in {} (process {pid}).", dir.display()),
+        None => eprintln!("No cluster runs in {}.", dir.display()),
+    }
+    Ok(())
+}
+
+/// Quoted if the shell would take it apart.
+fn shell_word(text: &str) -> String {
+    if text.chars().all(|c| c.is_alphanumeric() || "/._-+@%:,=".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,333 @@
+//! One Kubernetes control plane of our own: etcd, API server, controller manager and scheduler as children of this
+//! process, with their data, logs and kubeconfigs in one folder. It has no nodes: pods are scheduled to none.
+
+mod commands;
+mod credentials;
+mod home;
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::io::AsyncWriteExt;
+
+use crate::controlplane::{Binaries, Program};
+use crate::eventually;
+use crate::guarded::{self, Guarded};
+
+pub(crate) use home::{Home, remove_dead};
+pub use home::{default_dir, stop};
+
+/// What a child gets to end by itself; the API server alone would take 15 s to end its watches.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The API server is ready after 4 seconds, but much later on a machine that does many other things.
+const READY: Duration = Duration::from_secs(90);
+
+/// How many free ports are tried; each can be taken by somebody else between our look and the API server's start.
+const ATTEMPTS: usize = 5;
+
+/// How a cluster is to be. The default is a cluster on a loopback address in a temporary folder.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The folder for data and logs; it is kept. Each start begins with an empty cluster, also in a folder used before.
+    pub dir: Option<PathBuf>,
+    /// Where the API server listens (default 127.0.0.1). Real nodes need an address that they can reach.
+    pub bind_address: Option<IpAddr>,
+    /// Users besides the admin, each with a kubeconfig: see [`DevCluster::kubeconfig_of`].
+    pub users: Vec<User>,
+    /// More arguments for the API server; of one given twice the last counts.
+    pub apiserver_args: Vec<String>,
+    /// More arguments for the controller manager.
+    pub controller_manager_args: Vec<String>,
+    /// More arguments for the scheduler.
+    pub scheduler_args: Vec<String>,
+}
+
+/// A user that logs in by token.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// As RBAC sees it: `alice`, `system:node:node1`.
+    pub name: String,
+    /// As RBAC sees them: `system:nodes`.
+    pub groups: Vec<String>,
+}
+
+/// A running cluster: our own, which ends when this is dropped and at the latest with this process, however that ends;
+/// or one that somebody else runs.
+#[derive(Debug)]
+pub struct DevCluster {
+    /// Empty for a cluster of somebody else. Dropped first: the folder goes after those who write into it.
+    children: Vec<Guarded>,
+    home: Home,
+    kubeconfig: PathBuf,
+    binaries: Option<Binaries>,
+}
+
+impl DevCluster {
+    /// Starts a cluster and returns when its API server is ready. Builds the binaries if they are not there.
+    pub async fn start(options: Options) -> Result<DevCluster> {
+        let home = match &options.dir {
+            Some(dir) => Home::in_dir(dir)?,
+            None => Home::temporary()?,
+        };
+        DevCluster::start_in(home, &options).await
+    }
+
+    /// The same in a folder that is already ours.
+    pub(crate) async fn start_in(home: Home, options: &Options) -> Result<DevCluster> {
+        crate::init();
+        let binaries = tokio::task::spawn_blocking(Binaries::find_or_build).await??;
+        let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
+        let mut cluster = DevCluster { children: Vec::new(), home, kubeconfig, binaries: Some(binaries) };
+
+        let mut attempt = 1;
+        while let Err(error) = cluster.boot(options).await {
+            if attempt == ATTEMPTS || !cluster.port_was_taken() {
+                return Err(error);
+            }
+            tracing::info!("the port of the API server was taken meanwhile; trying another");
+            attempt += 1;
+            guarded::stop(&cluster.children, Duration::ZERO);
+            cluster.children.clear();
+        }
+        Ok(cluster)
+    }
+
+    /// The cluster that the kubeconfig's current context names (`KUBECONFIG`, else `~/.kube/config`). Nothing is started
+    /// or stopped; the folder is for logs.
+    pub async fn current() -> Result<DevCluster> {
+        crate::init();
+        let home = Home::temporary()?;
+        let current =
+            Kubeconfig::read().context("read the kubeconfig of the current cluster (KUBECONFIG)")?;
+        let context = current.current_context.clone().context(
+            "the kubeconfig has no current context: choose the cluster with `kubectl config use-context NAME`",
+        )?;
+        // A copy: the tests go on with this cluster when somebody changes the context meanwhile.
+        let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
+        credentials::write(&kubeconfig, &serde_yaml_ng::to_string(&current)?)?;
+
+        let cluster = DevCluster { children: Vec::new(), home, kubeconfig, binaries: None };
+        let version = cluster.client().await?.apiserver_version().await.with_context(|| {
+            format!("the cluster of the current context {context} does not answer; is it up?")
+        })?;
+        tracing::info!("using the current cluster {context}, Kubernetes {}", version.git_version);
+        Ok(cluster)
+    }
+
+    /// Whether the cluster is ours and thrown away afterwards.
+    pub fn is_own(&self) -> bool {
+        self.binaries.is_some()
+    }
+
+    /// The folder with data and logs (`kube-apiserver.log`, …).
+    pub fn dir(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The admin's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The kubeconfig of one of [`Options::users`].
+    pub fn kubeconfig_of(&self, user: &str) -> PathBuf {
+        self.dir().join(credentials::kubeconfig_name(user))
+    }
+
+    /// The API server's audit log, a JSON line per request at level Metadata; nothing for somebody else's cluster.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.is_own().then(|| self.dir().join(commands::AUDIT_LOG))
+    }
+
+    /// Our own binaries; nothing for somebody else's cluster.
+    pub fn binaries(&self) -> Option<&Binaries> {
+        self.binaries.as_ref()
+    }
+
+    /// The process id of a program of this cluster; nothing if this cluster does not run it.
+    pub fn pid(&self, program: Program) -> Option<u32> {
+        self.children.iter().find(|child| child.name() == program.name()).map(Guarded::pid)
+    }
+
+    /// An error that names the first program that has ended, and the end of its log; nothing while all run.
+    pub fn died(&self) -> Option<anyhow::Error> {
+        let child = self.children.iter().find(|child| child.exited().is_some())?;
+        let status = child.exited()?;
+        let (name, log) = (child.name(), child.log().display());
+        Some(anyhow::anyhow!("{name} ended ({status}); the end of {log}:\n{}", child.log_tail(15)))
+    }
+
+    /// A new admin client. It belongs to the runtime that asks for it: do not hand it to another test.
+    pub async fn client(&self) -> Result<kube::Client> {
+        crate::init();
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    /// Runs kubectl as admin; what it returned is for the caller to judge.
+    pub async fn kubectl<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Output> {
+        self.kubectl_with_input(args, "").await
+    }
+
+    /// The same with something on its stdin, for `apply -f -`.
+    pub async fn kubectl_with_input<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        input: &str,
+    ) -> Result<Output> {
+        let mut child = self
+            .kubectl_command()
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("run kubectl")?;
+        let mut stdin = child.stdin.take().context("kubectl's stdin is not piped")?;
+        let write = async {
+            // kubectl may end without having read it; its exit code tells why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+            drop(stdin);
+        };
+        let ((), output) = tokio::join!(write, child.wait_with_output());
+        output.context("wait for kubectl")
+    }
+
+    fn kubectl_command(&self) -> tokio::process::Command {
+        let program = self.binaries.as_ref().and_then(|binaries| binaries.path(Program::Kubectl));
+        let mut command = tokio::process::Command::new(program.unwrap_or_else(|| "kubectl".into()));
+        // kubectl remembers what an address serves; another cluster may have had ours.
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.dir().join("kubectl-cache"));
+        command
+    }
+
+    /// One attempt to start everything, with an empty store and new credentials.
+    async fn boot(&mut self, options: &Options) -> Result<()> {
+        let start = Instant::now();
+        let dir = self.home.path().to_owned();
+        commands::remove_store(&dir)?;
+        let address = options.bind_address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let endpoint = (address, free_port(address)?).into();
+        credentials::create(&dir, endpoint, &options.users)?;
+        fs::write(dir.join(commands::AUDIT_POLICY), commands::AUDIT_RULES)?;
+        let has_controllers = self.has(Program::ControllerManager);
+
+        self.spawn(Program::Etcd, commands::etcd())?;
+        self.until("etcd to listen", || async {
+            ensure!(dir.join(commands::ETCD_SOCKET).exists(), "etcd has made no socket");
+            Ok(())
+        })
+        .await?;
+
+        let mut arguments = commands::apiserver(endpoint, has_controllers);
+        arguments.extend_from_slice(&options.apiserver_args);
+        self.spawn(Program::ApiServer, arguments)?;
+        let client = self.client().await?;
+        self.until("the API server to be ready", || async {
+            client.request_text(ready_request()?).await?;
+            Ok(())
+        })
+        .await?;
+        tracing::info!("API server ready after {:.1?}, data and logs in {}", start.elapsed(), dir.display());
+
+        for (program, arguments, more) in [
+            (Program::ControllerManager, commands::controller_manager(), &options.controller_manager_args),
+            (Program::Scheduler, commands::scheduler(), &options.scheduler_args),
+        ] {
+            if self.has(program) {
+                self.spawn(program, [arguments, more.clone()].concat())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, program: Program) -> bool {
+        self.binaries.as_ref().is_some_and(|binaries| binaries.path(program).is_some())
+    }
+
+    fn spawn(&mut self, program: Program, arguments: Vec<String>) -> Result<()> {
+        let path = self.binaries.as_ref().and_then(|binaries| binaries.path(program));
+        let mut command = guarded::command(path.with_context(|| format!("there is no {program}"))?);
+        // The arguments name files of the folder, relative to it: a socket's path may have 108 characters only.
+        command.args(arguments).current_dir(self.home.path());
+        // A proxy of the user is not for the loopback interface, nor for webhooks.
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(proxy);
+        }
+        let log = self.home.path().join(format!("{program}.log"));
+        self.children.push(Guarded::spawn(program.name(), command, log)?);
+        Ok(())
+    }
+
+    /// Waits for a step of the start, but not for a program that has died.
+    async fn until<F, Fut>(&self, what: &str, mut step: F) -> Result<()>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        let outcome = eventually(READY, what, || {
+            let died = self.died();
+            let step = step();
+            async move {
+                match died {
+                    Some(died) => Ok(Err(died)),
+                    None => step.await.map(Ok),
+                }
+            }
+        })
+        .await;
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(timeout) => match self.children.last() {
+                Some(child) => {
+                    bail!("{timeout:#}; the end of {}:\n{}", child.log().display(), child.log_tail(15))
+                }
+                None => Err(timeout),
+            },
+        }
+    }
+
+    fn port_was_taken(&self) -> bool {
+        self.children
+            .iter()
+            .any(|child| child.exited().is_some() && child.log_tail(50).contains("address already in use"))
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        guarded::stop(&self.children, GRACE);
+    }
+}
+
+/// A port nobody listens on just now. Of those the kernel gives to clients it would be gone sooner.
+fn free_port(address: IpAddr) -> Result<u16> {
+    let mut random = [0; 2];
+    for _ in 0..200 {
+        credentials::random(&mut random)?;
+        let port = 10_500 + u16::from_le_bytes(random) % 9_000;
+        if TcpListener::bind((address, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("found no free port for the API server on {address}: is that an address of this machine?")
+}
+
+fn ready_request() -> Result<http::Request<Vec<u8>>> {
+    Ok(http::Request::get("/readyz").body(Vec::new())?)
+}
+
+/// Whether tests and demos are to use the cluster of the kubeconfig: `HOSTPORT_USE_CURRENT_CLUSTER=1`.
+pub(crate) fn wants_current() -> bool {
+    env::var("HOSTPORT_USE_CURRENT_CLUSTER").is_ok_and(|value| matches!(value.as_str(), "1" | "true"))
+}
