@@ -107,6 +107,12 @@ impl TryFrom<u32> for Port {
     }
 }
 
+impl From<Port> for NonZeroU16 {
+    fn from(port: Port) -> Self {
+        port.0
+    }
+}
+
 impl From<Port> for u16 {
     fn from(port: Port) -> Self {
         port.get()

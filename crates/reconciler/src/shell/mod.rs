@@ -1,1 +1,91 @@
-//! shell placeholder
+//! The shell: feeds the core from watches and carries its actions out against an API server. It decides
+//! nothing.
+
+mod convert;
+mod execute;
+mod metrics;
+mod notices;
+mod slim;
+mod watchdog;
+mod watches;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::{sync::mpsc, task::JoinSet, time::sleep_until};
+
+pub use self::metrics::Metrics;
+use self::{execute::Executor, watchdog::watch_for_rewind, watches::Watches};
+use crate::{
+    core::{Config, Core},
+    seen::Now,
+};
+
+/// How many of what waits is taken in before the core is asked again.
+const BATCH: usize = 1024;
+
+/// Runs the reconciler until `shutdown` resolves or something that it cannot go on without fails.
+///
+/// `ready` is told once every kind has been listed.
+///
+/// # Errors
+/// The API server's store went back in time, or a task of ours died.
+pub async fn run(
+    client: Client,
+    config: Config,
+    metrics: Metrics,
+    ready: impl FnOnce() + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let now = || Now { wall: Timestamp::now().as_millisecond(), mono: start.elapsed() };
+
+    let mut tasks = JoinSet::new();
+    let (events, mut seen) = mpsc::channel(4 * BATCH);
+    Watches { client: client.clone(), events }.spawn(&mut tasks);
+    tasks.spawn(watch_for_rewind(client.clone()));
+
+    let (outcomes, mut answered) = mpsc::unbounded_channel();
+    let executor = Executor::new(client, outcomes, metrics.clone());
+    let mut core = Core::new(config);
+    let mut ready = Some(ready);
+    tokio::pin!(shutdown);
+    loop {
+        let deadline = core.next_deadline().unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = tasks.join_next() => {
+                ended.context("a task of the controller panicked")?.context("the controller cannot go on")?;
+            }
+            Some((id, outcome)) = answered.recv() => {
+                core.done(id, outcome, now());
+                for _ in 0..BATCH {
+                    let Ok((id, outcome)) = answered.try_recv() else { break };
+                    core.done(id, outcome, now());
+                }
+            }
+            Some(event) = seen.recv() => {
+                core.observe(event);
+                for _ in 0..BATCH {
+                    let Ok(event) = seen.try_recv() else { break };
+                    core.observe(event);
+                }
+            }
+            () = sleep_until((start + deadline).into()) => {}
+        }
+        if core.is_ready()
+            && let Some(ready) = ready.take()
+        {
+            ready();
+        }
+        for (id, action) in core.poll(now()) {
+            executor.start(id, action);
+        }
+        metrics.in_flight.set(i64::try_from(core.in_flight()).unwrap_or(i64::MAX));
+    }
+    executor.drain(Duration::from_secs(5)).await;
+    Ok(())
+}

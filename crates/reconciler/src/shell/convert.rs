@@ -1,0 +1,317 @@
+//! From API objects to what the core knows, and from its changes to patches. Parsed once, here: an object
+//! that makes no sense is left out with a word in the log.
+
+use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
+
+use allocator::{Port, PortRange};
+use crds::{
+    ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
+    names::{ANNOTATION_DEFAULT_CLASS, LABEL_CLAIM_NAMESPACE, LABEL_CLASS},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, ObjectMeta, Time};
+use serde_json::{Value, json};
+
+use super::slim::{self, SlimHostPort, SlimHostPortClaim, SlimPod, SlimService};
+use crate::{
+    action::{HostPortChange, NewHostPort},
+    seen::{Claim, Class, Holder, HostPort, Key, Pod, Ready, Service, Truth, Version},
+    text::{ClaimStatus, ClassStatus, Condition, claim_digest, class_digest},
+};
+
+/// Why an object cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Senseless {
+    #[error("metadata.{0} is missing")]
+    Missing(&'static str),
+    #[error("resourceVersion {0:?} is not a number (KEP-5504)")]
+    Version(String),
+    #[error("{0} is not a port number")]
+    Port(i64),
+}
+
+fn version(meta: &ObjectMeta) -> Result<Version, Senseless> {
+    let text = meta.resource_version.as_deref().ok_or(Senseless::Missing("resourceVersion"))?;
+    text.parse().map(Version).map_err(|_| Senseless::Version(text.to_owned()))
+}
+
+fn key(meta: &ObjectMeta) -> Result<Key, Senseless> {
+    let namespace = meta.namespace.as_deref().ok_or(Senseless::Missing("namespace"))?;
+    Ok(Key::new(namespace, meta.name.as_deref().ok_or(Senseless::Missing("name"))?))
+}
+
+fn uid(meta: &ObjectMeta) -> Result<Arc<str>, Senseless> {
+    meta.uid.as_deref().map(Into::into).ok_or(Senseless::Missing("uid"))
+}
+
+fn port(number: i64) -> Result<Port, Senseless> {
+    Port::try_from(number).map_err(|_| Senseless::Port(number))
+}
+
+fn seconds(time: Option<&Time>) -> i64 {
+    time.map_or(0, |time| time.0.as_second())
+}
+
+fn truth(status: &str) -> Truth {
+    match status {
+        "True" => Truth::True,
+        "False" => Truth::False,
+        _ => Truth::Unknown,
+    }
+}
+
+impl TryFrom<SlimHostPortClaim> for Claim {
+    type Error = Senseless;
+
+    fn try_from(claim: SlimHostPortClaim) -> Result<Self, Senseless> {
+        let SlimHostPortClaim { metadata: meta, spec, status } = claim;
+        let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let ready = ready.map(|it| Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() });
+        // A status with a number that is none was written by someone else; as none, it is written anew.
+        let named = status.port.and_then(|number| port(number).ok());
+        let status_digest = claim_digest(
+            status.observed_generation,
+            status.phase,
+            status.host_port_class_name.as_deref(),
+            named.map(Port::get),
+            status.conditions.iter().map(words),
+        );
+        Ok(Self {
+            key: key(&meta)?,
+            uid: uid(&meta)?,
+            version: version(&meta)?,
+            generation: meta.generation.unwrap_or_default(),
+            created: seconds(meta.creation_timestamp.as_ref()),
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers.unwrap_or_default().into_iter().map(Into::into).collect(),
+            class: spec.host_port_class_name.map(Into::into),
+            wanted: spec.port.map(port).transpose()?,
+            phase: status.phase,
+            port: named,
+            used_class: status.host_port_class_name.map(Into::into),
+            ready,
+            status_digest,
+        })
+    }
+}
+
+fn words(condition: &slim::Condition) -> (&str, &str, &str, &str) {
+    (&condition.kind, &condition.status, &condition.reason, &condition.message)
+}
+
+impl TryFrom<SlimHostPort> for HostPort {
+    type Error = Senseless;
+
+    fn try_from(hostport: SlimHostPort) -> Result<Self, Senseless> {
+        let SlimHostPort { metadata: meta, spec } = hostport;
+        let holder = spec.claim_ref.map(|claim| Holder {
+            key: Key::new(&claim.namespace, &claim.name),
+            uid: claim.uid.into(),
+        });
+        Ok(Self {
+            port: port(spec.port)?,
+            uid: uid(&meta)?,
+            version: version(&meta)?,
+            class: spec.class.into(),
+            holder,
+            phase: spec.phase,
+            policy: spec.reclaim_policy,
+            reuse_delay: spec.reuse_delay.map(ReuseDelay::get),
+            released_at: spec.released_at.map(|time| time.0.as_millisecond()),
+            held_by: spec.held_by.map(Into::into),
+        })
+    }
+}
+
+impl TryFrom<SlimPod> for Pod {
+    type Error = Senseless;
+
+    fn try_from(pod: SlimPod) -> Result<Self, Senseless> {
+        let spec = &pod.spec;
+        // With hostNetwork the API server sets hostPort = containerPort; init containers may leave it out.
+        let number = |it: &slim::ContainerPort| match it.host_port {
+            0 if spec.host_network => it.container_port,
+            other => other,
+        };
+        let containers = spec.containers.iter().chain(&spec.init_containers);
+        let ports = containers.flat_map(|container| container.ports.iter().map(number));
+        Ok(Self { key: key(&pod.metadata)?, ports: distinct(ports) })
+    }
+}
+
+impl TryFrom<SlimService> for Service {
+    type Error = Senseless;
+
+    fn try_from(service: SlimService) -> Result<Self, Senseless> {
+        let ports = service.spec.ports.iter().map(|port| port.node_port);
+        let ports = ports.chain([service.spec.health_check_node_port]);
+        Ok(Self { key: key(&service.metadata)?, ports: distinct(ports) })
+    }
+}
+
+fn distinct(numbers: impl Iterator<Item = i64>) -> Box<[Port]> {
+    let mut ports: Vec<Port> = numbers.filter_map(|number| Port::try_from(number).ok()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports.into_boxed_slice()
+}
+
+impl TryFrom<HostPortClass> for Class {
+    type Error = Senseless;
+
+    fn try_from(class: HostPortClass) -> Result<Self, Senseless> {
+        let HostPortClass { metadata: meta, spec, status } = class;
+        let status = status.unwrap_or_default();
+        let range = |start: crds::Port, end: crds::Port| {
+            let (start, end) = (port(start.get().into()).ok()?, port(end.get().into()).ok()?);
+            PortRange::new(start, end).ok()
+        };
+        let pools = spec.pools.iter().filter_map(|pool| range(pool.start, pool.end)).collect();
+        let exclude = spec.exclude.iter().filter_map(|it| range(it.start, it.end.unwrap_or(it.start))).collect();
+        let numbers = [
+            status.capacity,
+            status.allocated,
+            status.released,
+            status.foreign,
+            status.free,
+            status.reserved,
+            status.waiting,
+        ];
+        let words = |it: &ApiCondition| (it.type_.clone(), it.status.clone(), it.reason.clone(), it.message.clone());
+        let conditions: Vec<_> = status.conditions.iter().map(words).collect();
+        let conditions = conditions.iter().map(|it| (&*it.0, &*it.1, &*it.2, &*it.3));
+        let status_digest = class_digest(status.observed_generation, &status.pools, numbers, conditions);
+        let ready = |it: &ApiCondition| {
+            let ready = Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() };
+            (it.type_.as_str().into(), ready)
+        };
+        let annotations = meta.annotations.as_ref();
+        Ok(Self {
+            name: meta.name.as_deref().ok_or(Senseless::Missing("name"))?.into(),
+            uid: uid(&meta)?,
+            version: version(&meta)?,
+            generation: meta.generation.unwrap_or_default(),
+            created: seconds(meta.creation_timestamp.as_ref()),
+            is_default: annotations.and_then(|all| all.get(ANNOTATION_DEFAULT_CLASS)).is_some_and(|it| it == "true"),
+            pools,
+            exclude,
+            strategy: spec.strategy,
+            policy: spec.reclaim_policy,
+            reuse_delay: spec.reuse_delay.get(),
+            allow_reserved: spec.allow_reserved,
+            conditions: status.conditions.iter().map(ready).collect(),
+            status_digest,
+        })
+    }
+}
+
+/// The HostPort that is created for a claim.
+pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
+    let spec = HostPortSpec {
+        port: crds::Port::from(NonZeroU16::from(new.port)),
+        class: new.class.to_string(),
+        claim_ref: Some(ClaimRef {
+            namespace: new.key.namespace.to_string(),
+            name: new.key.name.to_string(),
+            uid: new.uid.to_string(),
+        }),
+        reclaim_policy: new.policy,
+        reuse_delay: None,
+        released_at: None,
+        held_by: None,
+        phase: HostPortPhase::Bound,
+    };
+    let mut hostport = ApiHostPort::new(&new.port.to_string(), spec);
+    hostport.metadata.labels = Some(labels_of(&new.class, &new.key.namespace));
+    hostport
+}
+
+/// The labels of a HostPort that a claim holds.
+fn labels_of(class: &str, namespace: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (LABEL_CLASS.to_owned(), class.to_owned()),
+        (LABEL_CLAIM_NAMESPACE.to_owned(), namespace.to_owned()),
+    ])
+}
+
+/// The merge patch of a compare-and-swap: it hits this version only.
+pub(super) fn merge_patch_of(version: Version, change: &HostPortChange) -> Value {
+    let phase = change.phase().as_str();
+    let (spec, namespace) = match change {
+        HostPortChange::Bind { key, uid } => (
+            json!({
+                "claimRef": { "namespace": &*key.namespace, "name": &*key.name, "uid": &**uid },
+                "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null,
+            }),
+            Some(Some(&*key.namespace)),
+        ),
+        HostPortChange::Release { released_at, reuse_delay, held_by } => (
+            json!({
+                "phase": phase,
+                "releasedAt": Timestamp::from_millisecond(*released_at).unwrap_or_default(),
+                "reuseDelay": ReuseDelay::new(Duration::from_millis(*reuse_delay)),
+                "heldBy": held_by.as_deref(),
+            }),
+            None,
+        ),
+        HostPortChange::Hold { by } => (json!({ "heldBy": &**by }), None),
+        HostPortChange::Clear => (
+            json!({ "claimRef": null, "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null }),
+            Some(None),
+        ),
+    };
+    let mut metadata = json!({ "resourceVersion": version.to_string() });
+    if let Some(namespace) = namespace {
+        metadata["labels"] = json!({ LABEL_CLAIM_NAMESPACE: namespace });
+    }
+    json!({ "metadata": metadata, "spec": spec })
+}
+
+/// The merge patch of a claim's status, on this version only.
+pub(super) fn claim_status_patch(version: Version, status: &ClaimStatus) -> Value {
+    let since = |_: usize| status.ready_since;
+    json!({
+        "metadata": { "resourceVersion": version.to_string() },
+        "status": {
+            "observedGeneration": status.generation,
+            "phase": status.phase,
+            "hostPortClassName": status.class.as_deref(),
+            "port": status.port.map(Port::get),
+            "ports": status.port.map(|port| port.to_string()),
+            "conditions": conditions(&status.conditions, status.generation, since),
+        }
+    })
+}
+
+/// The merge patch of a class's status.
+pub(super) fn class_status_patch(status: &ClassStatus) -> Value {
+    let since = |index: usize| status.since.get(index).copied().unwrap_or_default();
+    json!({
+        "status": {
+            "observedGeneration": status.generation,
+            "pools": status.pools,
+            "capacity": status.counts.capacity,
+            "allocated": status.counts.allocated,
+            "released": status.counts.released,
+            "foreign": status.counts.foreign,
+            "free": status.counts.free,
+            "reserved": status.counts.reserved,
+            "waiting": status.waiting,
+            "conditions": conditions(&status.conditions, status.generation, since),
+        }
+    })
+}
+
+fn conditions(all: &[Condition], generation: i64, since: impl Fn(usize) -> i64) -> Vec<Value> {
+    let one = |(index, it): (usize, &Condition)| {
+        json!({
+            "type": it.kind,
+            "status": it.status.as_str(),
+            "reason": it.reason,
+            "message": it.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": Timestamp::from_second(since(index)).unwrap_or_default(),
+        })
+    };
+    all.iter().enumerate().map(one).collect()
+}

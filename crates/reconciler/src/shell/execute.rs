@@ -1,0 +1,282 @@
+//! Carries actions out: each request has a timeout, repeats with backoff what may pass by itself, and is
+//! measured. The one place in the code that writes.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use crds::HostPortClass;
+use kube::{
+    Api, Client, Error, Resource,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::json;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    convert::{claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
+    metrics::{Kind, Metrics, Request},
+    notices::Notices,
+    slim::{SlimHostPort, SlimHostPortClaim, SlimPod},
+    watches::LIVE,
+};
+use crate::{
+    action::{Action, ActionId, Audit, Deed, Outcome},
+    seen::{Pod, Version},
+};
+
+/// How long one attempt may take. The API server itself gives up after 34 s.
+const ATTEMPT: Duration = Duration::from_secs(15);
+/// How many requests may be under way at once.
+const CONCURRENCY: usize = 128;
+
+/// Carries actions out and tells what came of them.
+pub(super) struct Executor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    outcomes: mpsc::UnboundedSender<(ActionId, Outcome)>,
+    metrics: Metrics,
+    notices: Notices,
+    room: Semaphore,
+}
+
+impl Executor {
+    pub(super) fn new(
+        client: Client,
+        outcomes: mpsc::UnboundedSender<(ActionId, Outcome)>,
+        metrics: Metrics,
+    ) -> Self {
+        let notices = Notices::new(client.clone());
+        let room = Semaphore::new(CONCURRENCY);
+        Self { inner: Arc::new(Inner { client, outcomes, metrics, notices, room }) }
+    }
+
+    /// Starts an action; its outcome comes by the channel.
+    pub(super) fn start(&self, id: ActionId, action: Action) {
+        let inner = self.inner.clone();
+        match action {
+            Action::Audit(line) => inner.audit(&line),
+            Action::Tell(notice) => drop(spawn(async move { inner.notices.tell(notice).await })),
+            action => drop(spawn(async move {
+                let outcome = inner.carry_out(action).await;
+                let _ = inner.outcomes.send((id, outcome)); // Nobody listens after shutdown.
+            })),
+        }
+    }
+
+    /// Waits until what is under way has been answered, so that a shutdown leaves nothing half done.
+    pub(super) async fn drain(&self, limit: Duration) {
+        let all = u32::try_from(CONCURRENCY).unwrap_or(u32::MAX);
+        let _ = timeout(limit, self.inner.room.acquire_many(all)).await;
+    }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(task)
+}
+
+impl Inner {
+    async fn carry_out(&self, action: Action) -> Outcome {
+        let Ok(_room) = self.room.acquire().await else { return Outcome::Failed("shutting down".to_owned()) };
+        let request = name(&action);
+        let started = std::time::Instant::now();
+        let policy =
+            ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(6).with_jitter();
+        let attempt = || async {
+            match timeout(ATTEMPT, self.request(&action)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Fault::Silence),
+            }
+        };
+        let answer = attempt.retry(policy).when(Fault::may_pass).await;
+        let outcome = answer.unwrap_or_else(|fault| fault.outcome(&action));
+        let labels = Request { request, outcome: outcome.name() };
+        self.metrics.requests.get_or_create(&labels).inc();
+        self.metrics.seconds.get_or_create(&Kind { request }).observe(started.elapsed().as_secs_f64());
+        if let Outcome::Failed(error) = &outcome {
+            tracing::warn!(request, error, "no answer from the API server; the request will be repeated");
+        }
+        outcome
+    }
+
+    async fn request(&self, action: &Action) -> Result<Outcome, Fault> {
+        let client = self.client.clone();
+        let merge = PatchParams::default();
+        match action {
+            Action::GetClaim(key) => {
+                let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
+                claim(api.get(&key.name).await?)
+            }
+            Action::GetHostPort(port) => {
+                hostport(Api::<SlimHostPort>::all(client).get(&port.to_string()).await?)
+            }
+            Action::ListPods(namespace) => {
+                let api = match namespace {
+                    Some(namespace) => Api::<SlimPod>::namespaced(client, namespace),
+                    None => Api::all(client),
+                };
+                // No resourceVersion: a consistent read.
+                let pods = api.list(&ListParams::default().fields(LIVE)).await?;
+                let pods: Result<Vec<Pod>, _> = pods.items.into_iter().map(Pod::try_from).collect();
+                let mut pods = pods.map_err(|error| Fault::Senseless(error.to_string()))?;
+                pods.retain(|pod| !pod.ports.is_empty());
+                Ok(Outcome::Pods(pods))
+            }
+            Action::CreateHostPort(new) => {
+                // Sent as the full type, read back as the slim one.
+                let body = serde_json::to_vec(&hostport_of(new)).map_err(Error::SerdeError)?;
+                let request = kube::core::Request::new(SlimHostPort::url_path(&(), None));
+                let request = request.create(&PostParams::default(), body).map_err(Error::BuildRequest)?;
+                hostport(client.request(request).await?)
+            }
+            Action::PatchHostPort { port, version, change, .. } => {
+                let api = Api::<SlimHostPort>::all(client);
+                let patch = Patch::Merge(merge_patch_of(*version, change));
+                hostport(api.patch(&port.to_string(), &merge, &patch).await?)
+            }
+            Action::DeleteHostPort { port, uid, version } => {
+                let preconditions =
+                    Preconditions { uid: Some(uid.to_string()), resource_version: Some(version.to_string()) };
+                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+                Api::<SlimHostPort>::all(client).delete(&port.to_string(), &params).await?;
+                Ok(Outcome::Done)
+            }
+            Action::PatchClaimStatus { key, version, status } => {
+                let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
+                let patch = Patch::Merge(claim_status_patch(*version, status));
+                claim(api.patch_status(&key.name, &merge, &patch).await?)
+            }
+            Action::PatchFinalizers { key, uid, version, finalizers } => {
+                let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
+                let finalizers: Vec<&str> = finalizers.iter().map(|it| &**it).collect();
+                let Version(version) = version;
+                let patch = json!({ "metadata": {
+                    "uid": &**uid, "resourceVersion": version.to_string(), "finalizers": finalizers,
+                } });
+                claim(api.patch(&key.name, &merge, &Patch::Merge(patch)).await?)
+            }
+            Action::PatchClassStatus { name, status } => {
+                let api = Api::<HostPortClass>::all(client);
+                let class = api.patch_status(name, &merge, &Patch::Merge(class_status_patch(status))).await?;
+                let class = class.try_into().map_err(|error: super::convert::Senseless| senseless(&error))?;
+                Ok(Outcome::Class(Box::new(class)))
+            }
+            Action::Tell(_) | Action::Audit(_) => Ok(Outcome::Done),
+        }
+    }
+
+    fn audit(&self, line: &Audit) {
+        let deed = match line.deed {
+            Deed::Grant => "grant",
+            Deed::Release => "release",
+            Deed::Free => "free",
+        };
+        match line.deed {
+            Deed::Grant => drop(self.metrics.grants.inc()),
+            Deed::Free => drop(self.metrics.frees.inc()),
+            Deed::Release => {}
+        }
+        let (claim, uid) = line.holder.as_ref().map(|(key, uid)| (key.to_string(), uid.to_string())).unzip();
+        tracing::info!(target: "audit", deed, port = line.port.get(), class = %line.class, claim, uid);
+    }
+}
+
+fn claim(found: SlimHostPortClaim) -> Result<Outcome, Fault> {
+    found.try_into().map(|found| Outcome::Claim(Box::new(found))).map_err(|error| senseless(&error))
+}
+
+fn hostport(found: SlimHostPort) -> Result<Outcome, Fault> {
+    found.try_into().map(|found| Outcome::HostPort(Box::new(found))).map_err(|error| senseless(&error))
+}
+
+fn senseless(error: &super::convert::Senseless) -> Fault {
+    Fault::Senseless(error.to_string())
+}
+
+/// Why a request has no result.
+#[derive(Debug)]
+enum Fault {
+    /// The API server, or the way to it, said no.
+    Api(Box<Error>),
+    /// No answer in time.
+    Silence,
+    /// An answer that makes no sense.
+    Senseless(String),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Api(Box::new(error))
+    }
+}
+
+impl Fault {
+    /// The same request may succeed a little later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Fault::Api(error) => match &**error {
+                Error::Api(status) => status.code == 429 || status.code >= 500,
+                Error::SerdeError(_) => false,
+                _ => true,
+            },
+            Fault::Silence => true,
+            Fault::Senseless(_) => false,
+        }
+    }
+
+    fn outcome(self, action: &Action) -> Outcome {
+        match self {
+            Fault::Silence => Outcome::Failed(format!("no answer within {} s", ATTEMPT.as_secs())),
+            Fault::Senseless(words) => Outcome::Refused(words),
+            Fault::Api(error) => match *error {
+                Error::Api(status) => match (status.code, status.reason.as_str()) {
+                    // To create something where there is no such resource: our definitions are missing.
+                    (404, _) if matches!(action, Action::CreateHostPort(_)) => Outcome::Refused(status.message),
+                    (404, _) => Outcome::NotFound,
+                    (409, "AlreadyExists") => Outcome::Exists,
+                    (409, _) => Outcome::Conflict,
+                    (429 | 500.., _) => Outcome::Failed(status.message),
+                    _ => Outcome::Refused(status.message),
+                },
+                Error::SerdeError(error) => Outcome::Refused(error.to_string()),
+                other => Outcome::Failed(other.to_string()),
+            },
+        }
+    }
+}
+
+impl Outcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Outcome::Claim(_) | Outcome::HostPort(_) | Outcome::Class(_) | Outcome::Pods(_) | Outcome::Done => "ok",
+            Outcome::NotFound => "not_found",
+            Outcome::Conflict => "conflict",
+            Outcome::Exists => "exists",
+            Outcome::Refused(_) => "refused",
+            Outcome::Failed(_) => "failed",
+        }
+    }
+}
+
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::GetClaim(_) => "get_claim",
+        Action::GetHostPort(_) => "get_hostport",
+        Action::ListPods(_) => "list_pods",
+        Action::CreateHostPort(_) => "create_hostport",
+        Action::PatchHostPort { .. } => "patch_hostport",
+        Action::DeleteHostPort { .. } => "delete_hostport",
+        Action::PatchClaimStatus { .. } => "patch_claim_status",
+        Action::PatchFinalizers { .. } => "patch_claim_finalizers",
+        Action::PatchClassStatus { .. } => "patch_class_status",
+        Action::Tell(_) => "event",
+        Action::Audit(_) => "audit",
+    }
+}
+

@@ -1,0 +1,164 @@
+//! API objects with only the fields that the core uses: what is not named here is never kept, and mostly not
+//! even parsed.
+
+use std::collections::BTreeMap;
+
+use crds::{ClaimPhase, ClaimRef, HostPort, HostPortClaim, HostPortPhase, ReclaimPolicy};
+use k8s_openapi::{
+    api::core::v1::{Pod, Service},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::Resource;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A claim as watched.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = HostPortClaim)]
+pub(super) struct SlimHostPortClaim {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(super) spec: ClaimSpec,
+    #[serde(default)]
+    pub(super) status: ClaimStatus,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClaimSpec {
+    pub(super) host_port_class_name: Option<String>,
+    pub(super) port: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClaimStatus {
+    pub(super) observed_generation: i64,
+    pub(super) phase: ClaimPhase,
+    pub(super) host_port_class_name: Option<String>,
+    pub(super) port: Option<i64>,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// A condition as stored.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) status: String,
+    pub(super) reason: String,
+    pub(super) message: String,
+    pub(super) last_transition_time: Time,
+}
+
+/// A HostPort as watched.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = HostPort)]
+pub(super) struct SlimHostPort {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    pub(super) spec: PortSpec,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PortSpec {
+    pub(super) port: i64,
+    pub(super) class: String,
+    pub(super) claim_ref: Option<ClaimRef>,
+    #[serde(default)]
+    pub(super) reclaim_policy: ReclaimPolicy,
+    pub(super) reuse_delay: Option<crds::ReuseDelay>,
+    pub(super) released_at: Option<Time>,
+    pub(super) held_by: Option<String>,
+    #[serde(default)]
+    pub(super) phase: HostPortPhase,
+}
+
+/// A pod as watched: its host ports.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = Pod)]
+pub(super) struct SlimPod {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(super) spec: PodSpec,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) host_network: bool,
+    pub(super) containers: Vec<Container>,
+    pub(super) init_containers: Vec<Container>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Container {
+    pub(super) ports: Vec<ContainerPort>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContainerPort {
+    pub(super) container_port: i64,
+    pub(super) host_port: i64,
+}
+
+/// A Service as watched: its node ports.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = Service)]
+pub(super) struct SlimService {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(super) spec: ServiceSpec,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ServiceSpec {
+    pub(super) ports: Vec<ServicePort>,
+    pub(super) health_check_node_port: i64,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ServicePort {
+    pub(super) node_port: i64,
+}
+
+/// Reads what is used of an object's metadata.
+fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Meta {
+        name: Option<String>,
+        namespace: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        generation: Option<i64>,
+        creation_timestamp: Option<Time>,
+        deletion_timestamp: Option<Time>,
+        finalizers: Option<Vec<String>>,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+    let meta = Meta::deserialize(deserializer)?;
+    let ours = |(key, _): &(String, String)| key.starts_with("hostport.io/");
+    let labels: BTreeMap<_, _> = meta.labels.into_iter().filter(ours).collect();
+    Ok(ObjectMeta {
+        name: meta.name,
+        namespace: meta.namespace,
+        uid: meta.uid,
+        resource_version: meta.resource_version,
+        generation: meta.generation,
+        creation_timestamp: meta.creation_timestamp,
+        deletion_timestamp: meta.deletion_timestamp,
+        finalizers: meta.finalizers,
+        labels: (!labels.is_empty()).then_some(labels),
+        ..ObjectMeta::default()
+    })
+}
