@@ -1,0 +1,98 @@
+//! CustomResourceDefinitions and webhook configurations: printed, written, applied, awaited.
+
+use std::{fs, io::Write, path::Path, time::Duration};
+
+use ::admission::Target;
+use anyhow::{Context, bail};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::wait::{await_condition, conditions::is_crd_established},
+};
+use tokio::time::timeout;
+
+use crate::cli;
+
+const FIELD_MANAGER: &str = "hostport";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints the definitions, or writes them into a folder.
+pub(crate) fn print(dir: Option<&Path>) -> anyhow::Result<()> {
+    let Some(dir) = dir else {
+        let documents: Vec<String> = crds::yaml().into_iter().map(|(_, text)| text).collect();
+        return say(&documents.join("---\n"));
+    };
+    fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    for (name, text) in crds::yaml() {
+        let path = dir.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Prints the webhook configurations as the API server is to have them, but for the CA.
+pub(crate) fn print_webhooks(target: &cli::Target) -> anyhow::Result<()> {
+    say(&::admission::yaml(&service(target), "", &target.namespace)?)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `hostport crds | head` is no error.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("write to standard output"),
+    }
+}
+
+/// The Service that is named, or the one that the chart will make.
+fn service(target: &cli::Target) -> Target {
+    let named = target.webhook_service.clone();
+    let (namespace, name) = named
+        .map_or_else(|| (target.namespace.clone(), "hostport-admission".to_owned()), |it| (it.namespace, it.name));
+    Target::Service { namespace, name, port: 443 }
+}
+
+/// Applies the definitions (server-side apply).
+pub(crate) async fn apply(client: &Client) -> anyhow::Result<()> {
+    let api = Api::<CustomResourceDefinition>::all(client.clone());
+    for crd in crds::all() {
+        let name = crd.name_any();
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(&name, &params, &Patch::Apply(&crd)).await.with_context(|| format!("apply {name}"))?;
+    }
+    Ok(())
+}
+
+/// Waits until the API server serves the definitions.
+pub(crate) async fn established(client: &Client) -> anyhow::Result<()> {
+    let api = Api::<CustomResourceDefinition>::all(client.clone());
+    for crd in crds::all() {
+        let name = crd.name_any();
+        let established = await_condition(api.clone(), &name, is_crd_established());
+        match timeout(PATIENCE, established).await {
+            Ok(found) => drop(found.with_context(|| format!("wait for {name}"))?),
+            Err(_) => bail!(
+                "CustomResourceDefinition {name} is not served by this cluster. Apply the definitions first: hostport \
+                 crds | kubectl apply --server-side -f -"
+            ),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_gets_a_file_for_each_definition() {
+        let dir = tempfile::tempdir().unwrap();
+
+        print(Some(dir.path())).unwrap();
+
+        for name in ["hostportclasses.yaml", "hostportclaims.yaml", "hostports.yaml"] {
+            let text = fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(text.contains("kind: CustomResourceDefinition"), "{name}");
+        }
+    }
+}

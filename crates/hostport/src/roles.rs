@@ -1,0 +1,154 @@
+//! What the process can be: controller, admission, or both. Each part is a task; the first to end ends the
+//! process with its reason.
+
+use std::{net::TcpListener, time::Duration};
+
+use anyhow::Context;
+use kube::{Client, Config};
+use prometheus_client::registry::Registry;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    cli::{Admission, Common, Controller},
+    definitions,
+    health::{self, Readiness},
+    logging,
+};
+
+pub(crate) async fn controller(common: Common, options: &Controller) -> anyhow::Result<()> {
+    let mut process = Process::start(common, 1).await?;
+    process.add_controller(options);
+    process.run().await
+}
+
+pub(crate) async fn admission(common: Common, options: &Admission) -> anyhow::Result<()> {
+    let mut process = Process::start(common, 1).await?;
+    process.add_admission(options)?;
+    process.run().await
+}
+
+pub(crate) async fn dev(common: Common, controller: &Controller, admission: &Admission) -> anyhow::Result<()> {
+    let mut process = Process::start(common, 2).await?;
+    definitions::apply(&process.client).await?;
+    process.add_controller(controller);
+    process.add_admission(admission)?;
+    process.run().await
+}
+
+struct Process {
+    common: Common,
+    client: Client,
+    registry: Registry,
+    readiness: Readiness,
+    parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stop: watch::Sender<bool>,
+}
+
+impl Process {
+    async fn start(common: Common, parts: usize) -> anyhow::Result<Self> {
+        logging::start(&common)?;
+        let mut config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        let client = Client::try_from(config).context("connect to the cluster")?;
+        let (stop, _) = watch::channel(false);
+        let readiness = Readiness::awaiting(parts);
+        Ok(Self { common, client, registry: Registry::default(), readiness, parts: JoinSet::new(), stop })
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stop = self.stop.subscribe();
+        async move { drop(stop.wait_for(|stop| *stop).await) }
+    }
+
+    fn add_controller(&mut self, options: &Controller) {
+        let metrics = reconciler::shell::Metrics::register(&mut self.registry);
+        let config = reconciler::core::Config {
+            binds_in_flight: options.binds_in_flight.into(),
+            seed: u64::from(std::process::id()) << 32 | u64::from(jitter()),
+        };
+        let (client, stopped, readiness) = (self.client.clone(), self.stopped(), self.readiness.clone());
+        self.parts.spawn(async move {
+            let run = async {
+                definitions::established(&client).await?;
+                reconciler::shell::run(client, config, metrics, || readiness.one_is_ready(), stopped).await
+            };
+            ("controller", run.await)
+        });
+    }
+
+    fn add_admission(&mut self, options: &Admission) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(options.webhook_listen)
+            .with_context(|| format!("--webhook-listen {}", options.webhook_listen))?;
+        let addr = listener.local_addr()?;
+        let (target, names) = match &options.target.webhook_service {
+            Some(service) => {
+                let host = format!("{}.{}.svc", service.name, service.namespace);
+                let (namespace, name) = (service.namespace.clone(), service.name.clone());
+                (::admission::Target::Service { namespace, name, port: 443 }, host)
+            }
+            None => (::admission::Target::Url(format!("https://{addr}")), addr.ip().to_string()),
+        };
+        let serving = ::admission::self_signed(&[names])?;
+        let metrics = ::admission::Metrics::default();
+        metrics.register(&mut self.registry);
+        tracing::info!(%addr, "serving webhooks");
+
+        let (client, stopped, readiness) = (self.client.clone(), self.stopped(), self.readiness.clone());
+        let own_namespace = options.target.namespace.clone();
+        self.parts.spawn(async move {
+            let admission = ::admission::Admission::new(client.clone(), metrics);
+            let install = async {
+                definitions::established(&client).await?;
+                ::admission::install(&client, &target, serving.ca_pem(), &own_namespace).await?;
+                readiness.one_is_ready();
+                std::future::pending::<anyhow::Result<()>>().await
+            };
+            let served = tokio::select! {
+                served = ::admission::serve(admission, listener, &serving, stopped) => served,
+                failed = install => failed,
+            };
+            ("admission", served)
+        });
+        Ok(())
+    }
+
+    /// Until a part ends, or SIGTERM or SIGINT; then the others finish what they have begun.
+    async fn run(mut self) -> anyhow::Result<()> {
+        let registry = std::mem::take(&mut self.registry);
+        let health = health::serve(self.common.listen, self.readiness.clone(), registry, self.stopped());
+        self.parts.spawn(async move { ("health", health.await) });
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let first = tokio::select! {
+            first = self.parts.join_next() => first,
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        tracing::info!("stopping");
+        self.stop.send_replace(true);
+        let mut result = Ok(());
+        let mut next = first;
+        loop {
+            if let Some(ended) = next {
+                let (part, ended) = ended.context("a part of the process panicked")?;
+                if let Err(error) = ended {
+                    tracing::error!(part, error = format!("{error:#}"), "ended");
+                    result = Err(error.context(format!("the {part} ended")));
+                }
+            }
+            next = self.parts.join_next().await;
+            if next.is_none() {
+                return result;
+            }
+        }
+    }
+}
+
+/// Two processes of one number, in two containers, must not pick alike.
+fn jitter() -> u32 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.subsec_nanos())
+}
