@@ -83,7 +83,8 @@ impl Plan {
             }
         }
         for used in &mut plan.uses {
-            let Options { passthrough, tcp_udp } = options.remove(used.port_name.as_str()).unwrap_or_default();
+            let Options { passthrough, tcp_udp } =
+                options.remove(used.port_name.as_str()).unwrap_or_default();
             (used.passthrough, used.tcp_udp) = (passthrough, tcp_udp);
         }
         if let Some((name, _)) = options.pop_first() {
@@ -144,7 +145,9 @@ fn claim_name(key: &str, value: &str) -> Result<String, Refusal> {
         return Err(Refusal::PerPodClaim { key, value });
     }
     match value.split_once('/') {
-        Some((claim, index)) if is_object_name(claim) && index.bytes().all(|digit| digit.is_ascii_digit()) => {
+        Some((claim, index))
+            if is_object_name(claim) && index.bytes().all(|digit| digit.is_ascii_digit()) =>
+        {
             Err(Refusal::BlockMember { key, value })
         }
         _ if is_object_name(&value) => Ok(value),
@@ -165,7 +168,7 @@ fn parse_options(key: &str, value: &str) -> Result<Options, Refusal> {
 }
 
 /// A DNS subdomain, as every object name. The name goes into the path of a request, so nothing else may pass.
-fn is_object_name(name: &str) -> bool {
+pub(crate) fn is_object_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
@@ -221,7 +224,9 @@ mod tests {
         for key in ["hostport.io/enabled", "claim.hostport.io/x", "a.b.hostport.io/x"] {
             assert!(is_ours(key), "{key}");
         }
-        for key in ["hostport.io", "myhostport.io/x", "hostport.io.example.com/x", "example.com/hostport.io", ""] {
+        for key in
+            ["hostport.io", "myhostport.io/x", "hostport.io.example.com/x", "example.com/hostport.io", ""]
+        {
             assert!(!is_ours(key), "{key}");
         }
     }

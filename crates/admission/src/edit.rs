@@ -72,14 +72,14 @@ pub(crate) fn variables(pod: &mut Value, told: &BTreeMap<&str, Port>) {
                 Some(Value::Array(before)) => before,
                 _ => Vec::new(),
             };
-            container.insert("env".to_owned(), Value::Array(with_variables(before, &ours)));
+            container.insert("env".to_owned(), Value::Array(with_variables(&before, &ours)));
         }
     }
 }
 
 /// A literal value is ours to overwrite, it may be a copy's; where the author takes the name from elsewhere
 /// (valueFrom) it stays.
-fn with_variables(before: Vec<Value>, ours: &BTreeMap<String, String>) -> Vec<Value> {
+fn with_variables(before: &[Value], ours: &BTreeMap<String, String>) -> Vec<Value> {
     let name = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let elsewhere = |entry: &Value| entry.get("valueFrom").is_some_and(|from| !from.is_null());
     let authors: Vec<_> = before.iter().filter(|entry| elsewhere(entry)).map(name).collect();

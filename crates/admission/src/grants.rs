@@ -81,7 +81,9 @@ fn warning(told: Told<'_>, standing: &Standing, namespace: &str) -> String {
     let claim = told.claim;
     match standing {
         Standing::Absent { .. } => {
-            format!("HostPortClaim {claim:?} does not exist in namespace {namespace:?}: apply it before the pod")
+            format!(
+                "HostPortClaim {claim:?} does not exist in namespace {namespace:?}: apply it before the pod"
+            )
         }
         _ => format!("HostPortClaim {claim:?} is not Bound yet: the pod is shown without its port"),
     }
@@ -122,7 +124,9 @@ mod tests {
 
         let unsettled = settle(&plan, &of([("new", unseen()), ("full", exhausted())]), asking());
 
-        assert!(matches!(unsettled, Err(Unsettled::Final(Refusal::Unbound { claim, .. })) if claim == "full"));
+        assert!(
+            matches!(unsettled, Err(Unsettled::Final(Refusal::Unbound { claim, .. })) if claim == "full")
+        );
     }
 
     #[test]
@@ -131,7 +135,9 @@ mod tests {
 
         let unsettled = settle(&plan, &of([("new", unseen()), ("old", held(9000))]), asking());
 
-        assert!(matches!(unsettled, Err(Unsettled::Waiting(Refusal::Unbound { claim, .. })) if claim == "new"));
+        assert!(
+            matches!(unsettled, Err(Unsettled::Waiting(Refusal::Unbound { claim, .. })) if claim == "new")
+        );
     }
 
     #[test]

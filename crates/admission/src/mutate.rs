@@ -105,7 +105,10 @@ impl<'a> Draft<'a> {
     fn not_hand_written(&self, used: &Use, place: Place<'_>, number: Port) -> Result<(), Refusal> {
         let says = place.port.host_port;
         let copied = told_before(&self.pod.metadata.annotations, &used.port_name);
-        if says == 0 || says == i64::from(number.get()) || copied.is_some_and(|old| i64::from(old.get()) == says) {
+        if says == 0
+            || says == i64::from(number.get())
+            || copied.is_some_and(|old| i64::from(old.get()) == says)
+        {
             return Ok(());
         }
         let port = if place.port.name.is_empty() { &used.port_name } else { &place.port.name };
@@ -119,7 +122,16 @@ impl<'a> Draft<'a> {
 
 /// The one port of the pod that each claim annotation means.
 pub(crate) fn targets<'a>(pod: &'a Pod, plan: &'a Plan) -> Result<Vec<Target<'a>>, Refusal> {
-    plan.uses.iter().map(|used| Ok(Target { used, place: find(pod, &used.port_name)? })).collect()
+    plan.uses.iter().map(|used| target(pod, used)).collect()
+}
+
+fn target<'a>(pod: &'a Pod, used: &'a Use) -> Result<Target<'a>, Refusal> {
+    let place = find(pod, &used.port_name)?;
+    let protocol = place.port.protocol();
+    if used.tcp_udp && companion::other(protocol).is_none() {
+        return Err(Refusal::NotTcpOrUdp { name: used.port_name.clone(), protocol: protocol.to_owned() });
+    }
+    Ok(Target { used, place })
 }
 
 /// A node maps ports of app containers only; with hostNetwork every container listens on the node.

@@ -60,6 +60,9 @@ pub(crate) enum Refusal {
     #[error("annotations {first} and {second} both set the variable {variable}. Rename one of them.")]
     SameVariable { first: String, second: String, variable: String },
 
+    #[error("the request names no namespace. Create the pod in one.")]
+    NoNamespace,
+
     #[error("its annotations name more than {limit} claims. Split the pod.")]
     TooManyClaims { limit: usize },
 
@@ -128,8 +131,16 @@ pub(crate) enum Refusal {
     )]
     Twice { number: i64, protocol: String, first: String, second: String },
 
-    #[error("namespace {namespace:?} is managed by hostport and no claim of it holds port {number} ({place}). {advice}")]
+    #[error(
+        "namespace {namespace:?} is managed by hostport and no claim of it holds port {number} ({place}). {advice}"
+    )]
     Unclaimed { namespace: String, number: i64, place: String, advice: String },
+
+    #[error(
+        "port {number} ({place}) belongs to claim {claim:?}, which is being deleted: pods that have the port keep \
+         it, new ones are refused. Remove the port from the pod, or create the claim again once it is gone."
+    )]
+    Leaving { number: i64, place: String, claim: String },
 
     #[error(
         "namespace {namespace:?} is managed by hostport and does not allow hostNetwork, with which a pod can listen \
@@ -144,18 +155,26 @@ impl Refusal {
     pub(crate) fn unbound(claim: &str, outlook: Outlook, reason: &str, message: &str, retries: bool) -> Self {
         let advice = match (outlook, retries) {
             (Outlook::Never, _) => format!("\"kubectl describe hpc {claim}\" tells what to do."),
-            (_, true) => "Nothing to do here: the workload retries by itself; \"kubectl rollout restart\" makes \
+            (_, true) => {
+                "Nothing to do here: the workload retries by itself; \"kubectl rollout restart\" makes \
                           it retry now."
-                .to_owned(),
+                    .to_owned()
+            }
             (_, false) => format!("Create the pod again when \"kubectl get hpc {claim}\" says Bound."),
         };
-        Refusal::Unbound { claim: claim.to_owned(), reason: reason.to_owned(), detail: detail(message), advice }
+        Refusal::Unbound {
+            claim: claim.to_owned(),
+            reason: reason.to_owned(),
+            detail: detail(message),
+            advice,
+        }
     }
 
-    /// A claim that does not exist. `others`: names of claims that do.
+    /// A claim that does not exist. `others`: names of claims that do; `more`: there are, or may be, others.
     pub(crate) fn absent(key: String, claim: &str, namespace: &str, others: &[String], more: bool) -> Self {
         let there = match (others.join(", "), more) {
-            (names, _) if names.is_empty() => "it has no claims".to_owned(),
+            (names, false) if names.is_empty() => "it has no claims".to_owned(),
+            (names, true) if names.is_empty() => "kubectl get hpc lists its claims".to_owned(),
             (names, false) => format!("there are: {names}"),
             (names, true) => format!("there are: {names} and more"),
         };
@@ -202,14 +221,20 @@ mod tests {
              (5060-5065,20000-20599). Nothing to do here: the workload retries by itself; \"kubectl rollout \
              restart\" makes it retry now."
         );
-        assert!(say(Outlook::Later, false).ends_with("Create the pod again when \"kubectl get hpc rtp-6\" says Bound."));
+        assert!(
+            say(Outlook::Later, false)
+                .ends_with("Create the pod again when \"kubectl get hpc rtp-6\" says Bound.")
+        );
         assert!(say(Outlook::Never, true).ends_with("\"kubectl describe hpc rtp-6\" tells what to do."));
     }
 
     #[test]
     fn a_name_at_the_start_of_a_message_keeps_its_capital() {
         assert_eq!(detail("HostPort 9000 was removed. Do this."), "HostPort 9000 was removed");
-        assert_eq!(detail("Port 9000 is held by claim \"a.b\" here."), "port 9000 is held by claim \"a.b\" here");
+        assert_eq!(
+            detail("Port 9000 is held by claim \"a.b\" here."),
+            "port 9000 is held by claim \"a.b\" here"
+        );
         assert_eq!(detail(""), "");
     }
 

@@ -14,7 +14,7 @@ pub(crate) type Standings = BTreeMap<String, Standing>;
 pub(crate) enum Standing {
     /// It holds the number: claim and HostPort agree.
     Held(Port),
-    /// It does not exist; these do, at most three, and whether there are more.
+    /// It does not exist; these do, at most three, and whether there are, or may be, more.
     Absent { others: Vec<String>, more: bool },
     /// It is being deleted: pods that have the port keep it, new ones do not get it.
     Terminating,
@@ -95,7 +95,8 @@ fn belongs(port: &HostPort, claim: &HostPortClaim) -> bool {
 fn unbound(claim: &HostPortClaim) -> Standing {
     let status = claim.status.as_ref();
     let stalled = status.is_some_and(|status| {
-        let stalled = |condition: &crds::Condition| condition.type_ == "Stalled" && condition.status == "True";
+        let stalled =
+            |condition: &crds::Condition| condition.type_ == "Stalled" && condition.status == "True";
         status.phase == ClaimPhase::Lost || status.conditions.iter().any(stalled)
     });
     let reason = claim.ready_reason().unwrap_or(Reason::WaitingForController.as_str());

@@ -26,7 +26,7 @@ use crate::{Port, ReclaimPolicy, ReuseDelay};
     validation = Rule::new("self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port (quote it in YAML)"),
     validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class").message("port and class of a HostPort cannot be changed"),
     validation = Rule::new("!has(oldSelf.spec.claimRef) || has(self.spec.claimRef) || oldSelf.spec.phase == 'Released'").message("a claimRef can be cleared only while the HostPort is Released"),
-    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(self.spec.claimRef) || self.spec.claimRef == oldSelf.spec.claimRef || (self.spec.claimRef.namespace == oldSelf.spec.claimRef.namespace && self.spec.claimRef.name == oldSelf.spec.claimRef.name)").message("a granted HostPort stays with its claim: claimRef can be cleared once the HostPort is Released, not changed"),
+    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(self.spec.claimRef) || (self.spec.claimRef.__namespace__ == oldSelf.spec.claimRef.__namespace__ && self.spec.claimRef.name == oldSelf.spec.claimRef.name)").message("a granted HostPort stays with its claim: claimRef can be cleared once the HostPort is Released, not changed"),
     validation = Rule::new("has(self.spec.claimRef) ? self.spec.phase == (has(self.spec.releasedAt) ? 'Released' : 'Bound') : self.spec.phase != 'Bound'").message("phase says what the other fields say: Bound with a claimRef, Released with claimRef and releasedAt, Available without a claimRef"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".spec.phase"),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.class"),

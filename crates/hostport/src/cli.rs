@@ -20,9 +20,9 @@ pub(crate) enum Command {
     /// Bind claims to ports and give ports back.
     Controller {
         #[command(flatten)]
-        common: Common,
+        common: CommonOptions,
         #[command(flatten)]
-        controller: Controller,
+        controller: ControllerOptions,
     },
     /// Put granted ports into pods, and refuse pods with ports that are not theirs.
     ///
@@ -30,18 +30,18 @@ pub(crate) enum Command {
     /// replica: a second would replace the CA of the first.
     Admission {
         #[command(flatten)]
-        common: Common,
+        common: CommonOptions,
         #[command(flatten)]
-        admission: Admission,
+        admission: AdmissionOptions,
     },
     /// Both in one process, for development: applies the definitions and webhooks to the current cluster first.
     Dev {
         #[command(flatten)]
-        common: Common,
+        common: CommonOptions,
         #[command(flatten)]
-        controller: Controller,
+        controller: ControllerOptions,
         #[command(flatten)]
-        admission: Admission,
+        admission: AdmissionOptions,
     },
     /// Print the CustomResourceDefinitions.
     Crds {
@@ -57,7 +57,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Common {
+pub(crate) struct CommonOptions {
     /// Where to serve /healthz, /readyz and /metrics; port 0 takes a free one, the log says which.
     #[arg(long, env = "HOSTPORT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
@@ -81,7 +81,7 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Controller {
+pub(crate) struct ControllerOptions {
     /// How many grants may be under way at once.
     #[arg(long, env = "HOSTPORT_BINDS_IN_FLIGHT", default_value_t = 64, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -89,7 +89,7 @@ pub(crate) struct Controller {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Admission {
+pub(crate) struct AdmissionOptions {
     /// Where to serve the webhooks (HTTPS); port 0 takes a free one.
     #[arg(long, env = "HOSTPORT_WEBHOOK_LISTEN", default_value = "127.0.0.1:9443", value_name = "ADDR")]
     pub(crate) webhook_listen: SocketAddr,

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Common, LogFormat};
+use crate::cli::{CommonOptions, LogFormat};
 
-pub(crate) fn start(common: &Common) -> anyhow::Result<()> {
+pub(crate) fn start(common: &CommonOptions) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&common.log).with_context(|| format!("--log {:?}", common.log))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match common.log_format {

@@ -13,25 +13,25 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Admission, Common, Controller},
+    cli::{AdmissionOptions, CommonOptions, ControllerOptions},
     definitions,
     health::{self, Readiness},
     logging,
 };
 
-pub(crate) async fn controller(common: Common, options: &Controller) -> anyhow::Result<()> {
+pub(crate) async fn controller(common: CommonOptions, options: &ControllerOptions) -> anyhow::Result<()> {
     let mut process = Process::start(common, 1).await?;
     process.add_controller(options);
     process.run().await
 }
 
-pub(crate) async fn admission(common: Common, options: &Admission) -> anyhow::Result<()> {
+pub(crate) async fn admission(common: CommonOptions, options: &AdmissionOptions) -> anyhow::Result<()> {
     let mut process = Process::start(common, 1).await?;
     process.add_admission(options)?;
     process.run().await
 }
 
-pub(crate) async fn dev(common: Common, controller: &Controller, admission: &Admission) -> anyhow::Result<()> {
+pub(crate) async fn dev(common: CommonOptions, controller: &ControllerOptions, admission: &AdmissionOptions) -> anyhow::Result<()> {
     let mut process = Process::start(common, 2).await?;
     definitions::apply(&process.client).await?;
     process.add_controller(controller);
@@ -40,7 +40,7 @@ pub(crate) async fn dev(common: Common, controller: &Controller, admission: &Adm
 }
 
 struct Process {
-    common: Common,
+    common: CommonOptions,
     client: Client,
     registry: Registry,
     readiness: Readiness,
@@ -49,7 +49,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(common: Common, parts: usize) -> anyhow::Result<Self> {
+    async fn start(common: CommonOptions, parts: usize) -> anyhow::Result<Self> {
         logging::start(&common)?;
         let mut config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
         config.connect_timeout = Some(Duration::from_secs(10));
@@ -64,7 +64,7 @@ impl Process {
         async move { drop(stop.wait_for(|stop| *stop).await) }
     }
 
-    fn add_controller(&mut self, options: &Controller) {
+    fn add_controller(&mut self, options: &ControllerOptions) {
         let metrics = reconciler::shell::Metrics::register(&mut self.registry);
         let config = reconciler::core::Config {
             binds_in_flight: options.binds_in_flight.into(),
@@ -80,7 +80,7 @@ impl Process {
         });
     }
 
-    fn add_admission(&mut self, options: &Admission) -> anyhow::Result<()> {
+    fn add_admission(&mut self, options: &AdmissionOptions) -> anyhow::Result<()> {
         let listener = TcpListener::bind(options.webhook_listen)
             .with_context(|| format!("--webhook-listen {}", options.webhook_listen))?;
         let addr = listener.local_addr()?;

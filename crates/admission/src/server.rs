@@ -1,0 +1,296 @@
+//! The HTTPS server around the pure functions: reads what they need, counts, answers. Every request ends in an
+//! answer or a 4xx within a fixed time.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use axum_server::{Handle, tls_rustls::from_tcp_rustls};
+use futures::future::OptionFuture;
+use hyper_util::rt::TokioTimer;
+use k8s_openapi::ByteString;
+use kube::Client;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Metrics, Serving,
+    annotations::{Plan, told_before},
+    grants::{Asking, Unsettled, settle},
+    lookup::{Lookup, ReadError},
+    metrics::{Outcome, Webhook},
+    mutate::{Decision, Draft},
+    pod::Pod,
+    refusal::Refusal,
+    review::{Answer, Request, Verdict},
+    validate::{self, Managed},
+    wait::Waits,
+    webhooks::{PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE},
+};
+
+/// The largest review that is read. A pod is at most half of it.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// A review is answered within this time: below the 10 s after which the API server gives up.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
+/// A connection without a request is closed after this time. The API server closes first, after 90 s.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
+/// At the end, requests in flight have this long.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the webhooks answer from. Clones share everything.
+#[derive(Clone)]
+pub struct Admission(Arc<Inner>);
+
+struct Inner {
+    lookup: Lookup,
+    waits: Waits,
+    metrics: Metrics,
+}
+
+impl Admission {
+    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these and `list` on claims.
+    pub fn new(client: Client, metrics: Metrics) -> Self {
+        let waits = Waits::new(metrics.waits.clone());
+        Self(Arc::new(Inner { lookup: Lookup::new(client), waits, metrics }))
+    }
+}
+
+/// The webhooks as a service, for [`serve`] and for tests without TLS.
+pub fn router(admission: Admission) -> Router {
+    Router::new()
+        .route(PATH_MUTATE, post(mutate_pods))
+        .route(PATH_MANAGED, post(validate_managed))
+        .route(PATH_ANNOTATED, post(validate_annotated))
+        .with_state(admission)
+}
+
+/// Serves the webhooks until `shutdown` ends, then lets requests in flight finish.
+///
+/// # Errors
+/// The listener cannot be used, or the server ends by itself.
+pub async fn serve(
+    admission: Admission,
+    listener: TcpListener,
+    tls: &Serving,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    listener.set_nonblocking(true).context("the admission listener")?;
+    let handle = Handle::new();
+    let mut server = from_tcp_rustls(listener, tls.config())?.http1_only().handle(handle.clone());
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
+    let serving = server.serve(router(admission).into_make_service());
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended.context("the admission server ended"),
+        () = shutdown => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
+    }
+    serving.await.context("the admission server ended")
+}
+
+async fn mutate_pods(State(admission): State<Admission>, body: Body) -> Response {
+    admission.0.answer(Webhook::mutate, body, Inner::mutate).await
+}
+
+async fn validate_managed(State(admission): State<Admission>, body: Body) -> Response {
+    let validate =
+        async |inner: &Inner, request: &Request, pod: &Pod| inner.validate(request, pod, true).await;
+    admission.0.answer(Webhook::validate, body, validate).await
+}
+
+async fn validate_annotated(State(admission): State<Admission>, body: Body) -> Response {
+    let validate =
+        async |inner: &Inner, request: &Request, pod: &Pod| inner.validate(request, pod, false).await;
+    admission.0.answer(Webhook::validate, body, validate).await
+}
+
+/// What keeps a pod from being allowed.
+enum Stop {
+    Refused(Refusal),
+    Unread(ReadError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+impl From<Unsettled> for Stop {
+    fn from((Unsettled::Final(refusal) | Unsettled::Waiting(refusal)): Unsettled) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Stop::Unread(error)
+    }
+}
+
+/// The changed pod, if it is changed, and what its author should know.
+type Judged = Result<(Option<serde_json::Value>, Vec<String>), Stop>;
+
+impl Inner {
+    async fn answer(
+        &self,
+        webhook: Webhook,
+        body: Body,
+        judge: impl AsyncFn(&Inner, &Request, &Pod) -> Judged,
+    ) -> Response {
+        let start = Instant::now();
+        let (outcome, response) = match read(body).await {
+            Err(refused) => (Outcome::error, refused),
+            Ok(request) => {
+                let left = TIME_LIMIT.saturating_sub(start.elapsed());
+                let verdict = match timeout(left, self.verdict(&request, judge)).await {
+                    Ok(verdict) => verdict,
+                    Err(_) => Verdict::Failed(
+                        "hostport could not judge the pod in time. Nothing is wrong with it; create it again in a \
+                         moment."
+                            .to_owned(),
+                    ),
+                };
+                let outcome = match &verdict {
+                    Verdict::Allowed { .. } => Outcome::allowed,
+                    Verdict::Denied(_) => Outcome::denied,
+                    Verdict::Failed(_) | Verdict::NotOurs(_) => Outcome::error,
+                };
+                (outcome, Json(Answer::new(request.uid, verdict)).into_response())
+            }
+        };
+        self.metrics.reviewed(webhook, outcome, start.elapsed());
+        response
+    }
+
+    async fn verdict(
+        &self,
+        request: &Request,
+        judge: impl AsyncFn(&Inner, &Request, &Pod) -> Judged,
+    ) -> Verdict {
+        let allowed = |warnings| Verdict::Allowed { patch: None, warnings };
+        if !request.is_pod() {
+            return Verdict::NotOurs("hostport's webhooks judge pods and nothing else".to_owned());
+        }
+        if !request.is_create() {
+            return allowed(Vec::new());
+        }
+        let pod = match Pod::deserialize(&request.object) {
+            Ok(pod) => pod,
+            Err(error) => return Verdict::NotOurs(format!("the object is not a pod: {error}")),
+        };
+        // A kubelet runs the static pod whatever is said about its mirror.
+        if pod.is_mirror() && request.may_mirror() {
+            return allowed(Vec::new());
+        }
+        let namespace = request.namespace().unwrap_or_default();
+        match judge(self, request, &pod).await {
+            Ok((None, warnings)) => allowed(warnings),
+            Ok((Some(changed), warnings)) => {
+                let patch = json_patch::diff(&request.object, &changed);
+                match serde_json::to_vec(&patch) {
+                    _ if patch.0.is_empty() => allowed(warnings),
+                    Ok(patch) => Verdict::Allowed { patch: Some(ByteString(patch)), warnings },
+                    Err(error) => Verdict::Failed(format!("hostport could not write its patch: {error}")),
+                }
+            }
+            Err(Stop::Refused(refusal)) => {
+                let sentence = format!("{} refused: {refusal}", pod.title());
+                tracing::info!(namespace, "{sentence}");
+                Verdict::Denied(sentence)
+            }
+            Err(Stop::Unread(error)) => {
+                tracing::warn!(namespace, pod = pod.title(), "{error}");
+                Verdict::Failed(format!("{} refused: {error}", pod.title()))
+            }
+        }
+    }
+
+    /// Annotations, ports, claims, then the pod with its numbers; a claim that may be bound in a moment is
+    /// waited for by those who have nobody that tries again for them.
+    async fn mutate(&self, request: &Request, pod: &Pod) -> Judged {
+        let plan = Plan::parse(&pod.metadata.annotations)?;
+        let draft = Draft::new(&request.object, pod, &plan)?;
+        let asking = asking(request, pod)?;
+        let mut wait = None;
+        loop {
+            let wanted = plan.claims().into_iter().map(|claim| (claim, None)).collect();
+            let standings = self.lookup.claims(asking.namespace, wanted).await?;
+            let refusal = match draft.decide(&standings, asking) {
+                Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
+                Decision::Deny(refusal) => return Err(refusal.into()),
+                Decision::Wait(refusal) => refusal,
+            };
+            if wait.is_none() && !asking.retries {
+                wait = self.waits.begin();
+            }
+            let look_again = match &mut wait {
+                Some(wait) => wait.pause().await,
+                None => false,
+            };
+            if !look_again {
+                return Err(refusal.into());
+            }
+        }
+    }
+
+    /// The final object: what it claims is still held and carried; in a managed namespace whatever it carries.
+    async fn validate(&self, request: &Request, pod: &Pod, managed: bool) -> Judged {
+        let plan = Plan::parse(&pod.metadata.annotations)?;
+        let asking = asking(request, pod)?;
+        let namespace = asking.namespace;
+        let allows = (managed && pod.host_network()).then(|| self.lookup.allows_host_network(namespace));
+        let claims = self.lookup.claims(namespace, hinted(pod, &plan));
+        let (standings, allowed) = futures::join!(claims, OptionFuture::from(allows));
+        if let Some(allowed) = allowed {
+            validate::host_network(pod, namespace, allowed?)?;
+        }
+        let grants = settle(&plan, &standings?, asking)?;
+        validate::annotated(pod, &plan, &grants)?;
+        if managed {
+            let unexplained = validate::unexplained(pod, &plan, &grants);
+            let holders = self.lookup.holders(namespace, unexplained).await?;
+            validate::managed(pod, &plan, &grants, &Managed { namespace, holders: &holders })?;
+        }
+        Ok((None, Vec::new()))
+    }
+}
+
+fn asking<'a>(request: &'a Request, pod: &Pod) -> Result<Asking<'a>, Refusal> {
+    let namespace = request.namespace().ok_or(Refusal::NoNamespace)?;
+    let retries = request.is_by_controller() || pod.has_controller();
+    Ok(Asking { namespace, dry_run: request.dry_run(), retries })
+}
+
+/// The claims of a mutated pod, with the numbers that it was told.
+fn hinted<'a>(pod: &Pod, plan: &'a Plan) -> Vec<(&'a str, Option<crds::Port>)> {
+    let annotations = &pod.metadata.annotations;
+    let hints: std::collections::BTreeMap<_, _> =
+        plan.told().map(|told| (told.claim, told_before(annotations, told.name))).collect();
+    hints.into_iter().collect()
+}
+
+async fn read(body: Body) -> Result<Request, Response> {
+    let refused = |code: StatusCode, text: String| (code, text).into_response();
+    let bytes = match timeout(TIME_LIMIT, to_bytes(body, BODY_LIMIT)).await {
+        Err(_) => {
+            return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n".to_owned()));
+        }
+        Ok(Err(error)) => {
+            let text = format!("the body cannot be read (at most {BODY_LIMIT} bytes): {error}\n");
+            return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        Ok(Ok(bytes)) => bytes,
+    };
+    Request::parse(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, format!("{error}\n")))
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,0 +1,598 @@
+//! The webhooks against a small API server in memory: what is read, who waits, and that anything gets an answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+};
+
+use axum::{
+    extract::Request as Call,
+    http::{Method, Uri},
+};
+use crds::{HostPort, HostPortClaim};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::sync::Barrier;
+use tower::ServiceExt;
+
+use super::*;
+use crate::testing::{bound_claim, claim, grant, terminating};
+
+const USER: &str = "alice";
+const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
+
+/// Objects by path, and the paths that were read.
+#[derive(Clone, Default)]
+struct Cluster(Arc<World>);
+
+#[derive(Default)]
+struct World {
+    objects: Mutex<HashMap<String, Value>>,
+    reads: Mutex<Vec<String>>,
+    together: Mutex<Option<Arc<Barrier>>>,
+    broken: Mutex<Option<Broken>>,
+}
+
+#[derive(Clone, Copy)]
+enum Broken {
+    Refuses,
+    Hangs,
+}
+
+impl Cluster {
+    fn with(self, claim: HostPortClaim) -> Self {
+        self.put(claim);
+        self
+    }
+
+    fn granted(self, port: HostPort) -> Self {
+        self.grant(port);
+        self
+    }
+
+    fn put(&self, claim: HostPortClaim) {
+        let name = claim.metadata.name.clone().unwrap();
+        let path = format!("/apis/hostport.io/v1alpha1/namespaces/shop/hostportclaims/{name}");
+        self.0.objects.lock().unwrap().insert(path, serde_json::to_value(claim).unwrap());
+    }
+
+    fn grant(&self, port: HostPort) {
+        let path = format!("/apis/hostport.io/v1alpha1/hostports/{}", port.spec.port);
+        self.0.objects.lock().unwrap().insert(path, serde_json::to_value(port).unwrap());
+    }
+
+    fn namespace(self, labels: &Value) -> Self {
+        let namespace = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": "shop", "labels": labels}});
+        self.0.objects.lock().unwrap().insert("/api/v1/namespaces/shop".into(), namespace);
+        self
+    }
+
+    fn breaks(&self, how: Broken) {
+        *self.0.broken.lock().unwrap() = Some(how);
+    }
+
+    async fn serve(self, call: Call) -> Response {
+        let path = call.uri().path().to_owned();
+        assert_eq!(call.method(), Method::GET, "I7: admission wrote to {path}");
+        self.0.reads.lock().unwrap().push(path.clone());
+        let broken = *self.0.broken.lock().unwrap();
+        match broken {
+            Some(Broken::Refuses) => {
+                return (StatusCode::INTERNAL_SERVER_ERROR, Json(status(500, "etcd is down")))
+                    .into_response();
+            }
+            Some(Broken::Hangs) => std::future::pending::<()>().await,
+            None => {}
+        }
+        let together = self.0.together.lock().unwrap().clone();
+        if let Some(together) = together {
+            together.wait().await;
+        }
+        let objects = self.0.objects.lock().unwrap();
+        if path.ends_with("/hostportclaims") {
+            let metadata = |one: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": one["metadata"]});
+            let inside = objects.iter().filter(|(at, _)| at.starts_with(&format!("{path}/")));
+            let items: Vec<_> = inside.map(|(_, one)| metadata(one)).collect();
+            return Json(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+                "metadata": {}, "items": items}))
+            .into_response();
+        }
+        match objects.get(&path) {
+            Some(object) => Json(object.clone()).into_response(),
+            None => (StatusCode::NOT_FOUND, Json(status(404, "not found"))).into_response(),
+        }
+    }
+
+    fn webhooks(&self) -> Router {
+        let cluster = self.clone();
+        let api = Router::new().fallback(move |call: Call| cluster.clone().serve(call));
+        router(Admission::new(Client::new(api, "default"), Metrics::default()))
+    }
+}
+
+fn status(code: u16, message: &str) -> Value {
+    let reason = if code == 404 { "NotFound" } else { "InternalError" };
+    json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": code,
+        "reason": reason, "message": message})
+}
+
+/// `web` holds 9000.
+fn shop() -> Cluster {
+    Cluster::default().with(bound_claim("web", 9000)).granted(grant("web", 9000))
+}
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "echo-", "annotations": {"claim.hostport.io/web": "web"}},
+        "spec": {"containers": [{"name": "echo", "ports": [{"name": "web", "containerPort": 80}]}]},
+    })
+}
+
+fn review(user: &str, pod: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": "shop",
+            "operation": "CREATE", "userInfo": {"username": user, "groups": ["system:authenticated"]},
+            "object": pod, "oldObject": null, "dryRun": false,
+        },
+    })
+}
+
+async fn post_bytes(webhooks: &Router, path: &str, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
+    let call = Call::post(Uri::try_from(path).unwrap()).body(body.into()).unwrap();
+    let response = webhooks.clone().oneshot(call).await.unwrap();
+    let code = response.status();
+    (code, to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec())
+}
+
+async fn ask(webhooks: &Router, path: &str, review: &Value) -> Value {
+    let (code, body) = post_bytes(webhooks, path, review.to_string()).await;
+    assert_eq!(code, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["kind"], "AdmissionReview");
+    assert_eq!(answer["response"]["uid"], review["request"]["uid"]);
+    answer["response"].clone()
+}
+
+/// The pod as the API server would store it.
+async fn mutated(webhooks: &Router, review: &Value) -> Value {
+    let response = ask(webhooks, PATH_MUTATE, review).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    let mut pod = review["request"]["object"].clone();
+    if let Some(patch) = response.get("patch") {
+        assert_eq!(response["patchType"], "JSONPatch");
+        let ByteString(patch) = serde_json::from_value(patch.clone()).unwrap();
+        json_patch::patch(&mut pod, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
+    }
+    pod
+}
+
+async fn refusal(webhooks: &Router, path: &str, review: &Value) -> String {
+    let response = ask(webhooks, path, review).await;
+    assert_eq!(response["allowed"], false, "{response}");
+    response["status"]["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_claimed_pod_is_patched_and_passes_both_validators() {
+    let webhooks = shop().webhooks();
+
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+    assert_eq!(pod["spec"]["containers"][0]["ports"][0]["hostPort"], 9000);
+    for path in [PATH_MANAGED, PATH_ANNOTATED] {
+        let response = ask(&webhooks, path, &review(USER, &pod)).await;
+        assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
+    }
+    let again = ask(&webhooks, PATH_MUTATE, &review(USER, &pod)).await;
+    assert_eq!(again, json!({"uid": "u-1", "allowed": true}));
+}
+
+#[tokio::test]
+async fn an_absent_claim_is_refused_at_once_with_those_that_exist() {
+    let webhooks = Cluster::default().with(claim("staging-web", None)).webhooks();
+
+    assert_eq!(
+        refusal(&webhooks, PATH_MUTATE, &review(USER, &pod())).await,
+        "pod \"echo-\" refused: annotation claim.hostport.io/web names HostPortClaim \"web\", which does not exist in \
+         namespace \"shop\" (there are: staging-web). Apply the claim before the pod."
+    );
+}
+
+#[tokio::test]
+async fn a_denial_is_forbidden() {
+    let webhooks = Cluster::default().webhooks();
+
+    let response = ask(&webhooks, PATH_MUTATE, &review(USER, &pod())).await;
+
+    assert_eq!(
+        (&response["status"]["code"], &response["status"]["reason"]),
+        (&json!(403), &json!("Forbidden"))
+    );
+}
+
+#[tokio::test]
+async fn a_tampered_status_yields_no_pod() {
+    let cluster = Cluster::default().with(bound_claim("web", 10250)).granted(grant("other", 10250));
+
+    let said = refusal(&cluster.webhooks(), PATH_MUTATE, &review(USER, &pod())).await;
+
+    assert!(said.contains("HostPort 10250 does not belong to it"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_waits_until_the_claim_is_bound() {
+    let cluster = Cluster::default().with(claim("web", None));
+    let binder = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        binder.grant(grant("web", 9000));
+        binder.put(bound_claim("web", 9000));
+    });
+    let start = Instant::now();
+
+    let pod = mutated(&cluster.webhooks(), &review(USER, &pod())).await;
+
+    assert_eq!(pod["spec"]["containers"][0]["ports"][0]["hostPort"], 9000);
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_waits_five_seconds_and_no_longer() {
+    let cluster = Cluster::default().with(claim("web", None));
+    let start = Instant::now();
+
+    let said = refusal(&cluster.webhooks(), PATH_MUTATE, &review(USER, &pod())).await;
+
+    assert_eq!(
+        said,
+        "pod \"echo-\" refused: claim \"web\" is not Bound: WaitingForController, the hostport controller has not seen \
+         this claim yet. Create the pod again when \"kubectl get hpc web\" says Bound."
+    );
+    let waited = start.elapsed();
+    assert!(waited > Duration::from_secs(4) && waited <= Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_when_the_claim_has_a_final_reason() {
+    let cluster = Cluster::default().with(claim("web", None));
+    let controller = cluster.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        controller.put(claim("web", Some(("PoolExhausted", "No free port in class \"games\"."))));
+    });
+    let start = Instant::now();
+
+    let said = refusal(&cluster.webhooks(), PATH_MUTATE, &review(USER, &pod())).await;
+
+    assert!(said.contains("PoolExhausted"), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_never_waits() {
+    let webhooks = Cluster::default().with(claim("web", None)).webhooks();
+    let mut owned = pod();
+    owned["metadata"]["ownerReferences"] = json!([{"kind": "GameServer", "controller": true}]);
+    let start = Instant::now();
+
+    let reviews =
+        [review(CONTROLLER, &pod()), review("system:kube-controller-manager", &pod()), review(USER, &owned)];
+    for review in reviews {
+        let said = refusal(&webhooks, PATH_MUTATE, &review).await;
+        assert!(said.contains("the workload retries by itself"), "{said}");
+    }
+
+    assert!(start.elapsed() < Duration::from_millis(20), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_seats_nobody_waits() {
+    let webhooks = Cluster::default().with(claim("web", None)).webhooks();
+    let start = Instant::now();
+    let one = async || {
+        refusal(&webhooks, PATH_MUTATE, &review(USER, &pod())).await;
+        start.elapsed()
+    };
+
+    let times = futures::future::join_all((0..40).map(|_| one())).await;
+
+    let at_once = times.iter().filter(|time| **time < Duration::from_millis(20)).count();
+    assert_eq!(at_once, 8, "{times:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_is_allowed_with_a_warning_and_does_not_wait() {
+    let webhooks = Cluster::default().with(claim("web", None)).webhooks();
+    let mut dry = review(USER, &pod());
+    dry["request"]["dryRun"] = json!(true);
+
+    for path in [PATH_MUTATE, PATH_ANNOTATED, PATH_MANAGED] {
+        let response = ask(&webhooks, path, &dry).await;
+        assert_eq!(response["allowed"], true, "{response}");
+        assert_eq!(response.get("patch"), None);
+        let warned = response.get("warnings").is_some();
+        assert_eq!(warned, path == PATH_MUTATE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_claim_and_its_host_port_are_read_in_parallel() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks();
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+    *cluster.0.together.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
+
+    for path in [PATH_MUTATE, PATH_ANNOTATED, PATH_MANAGED] {
+        cluster.0.reads.lock().unwrap().clear();
+        assert_eq!(ask(&webhooks, path, &review(USER, &pod)).await["allowed"], true);
+        assert_eq!(cluster.0.reads.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_made_again_with_another_number_is_read_anew() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks();
+    mutated(&webhooks, &review(USER, &pod())).await;
+
+    cluster.put(bound_claim("web", 9005));
+    cluster.grant(grant("web", 9005));
+
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+    assert_eq!(pod["spec"]["containers"][0]["ports"][0]["hostPort"], 9005);
+}
+
+#[tokio::test]
+async fn a_claim_deleted_after_the_mutation_is_noticed_by_the_validator() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks();
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+    cluster.put(terminating(bound_claim("web", 9000)));
+
+    for path in [PATH_MANAGED, PATH_ANNOTATED] {
+        let said = refusal(&webhooks, path, &review(USER, &pod)).await;
+        assert!(said.contains("is being deleted"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn in_a_managed_namespace_only_its_own_ports_pass() {
+    let mut elsewhere = grant("web", 9002);
+    elsewhere.spec.claim_ref.as_mut().unwrap().namespace = "other".into();
+    let webhooks = shop().granted(elsewhere).webhooks();
+    let carrying = |number: u16| {
+        let pod = json!({"metadata": {"name": "raw"}, "spec": {"containers": [
+            {"name": "c", "ports": [{"name": "p", "containerPort": 1, "hostPort": number}]}]}});
+        review(USER, &pod)
+    };
+
+    assert_eq!(ask(&webhooks, PATH_MANAGED, &carrying(9000)).await["allowed"], true);
+    for number in [9001, 9002] {
+        let said = refusal(&webhooks, PATH_MANAGED, &carrying(number)).await;
+        assert!(said.contains(&format!("no claim of it holds port {number}")), "{said}");
+        assert!(!said.contains("other"), "{said}");
+    }
+    assert_eq!(ask(&webhooks, PATH_ANNOTATED, &carrying(9001)).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn host_network_in_a_managed_namespace_needs_the_label() {
+    let host = review(USER, &json!({"metadata": {"name": "a"}, "spec": {"hostNetwork": true}}));
+
+    let said = refusal(&shop().namespace(&json!({})).webhooks(), PATH_MANAGED, &host).await;
+    assert!(said.contains("does not allow hostNetwork"), "{said}");
+
+    let allowing = shop().namespace(&json!({"hostport.io/allow-host-network": "true"})).webhooks();
+    assert_eq!(ask(&allowing, PATH_MANAGED, &host).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn a_mirror_pod_passes_if_a_kubelet_makes_it() {
+    let webhooks = shop().webhooks();
+    let mirror = json!({
+        "metadata": {"name": "static", "annotations": {"kubernetes.io/config.mirror": "hash"}},
+        "spec": {"hostNetwork": true, "containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 1}]}]},
+    });
+    let mut by_node = review("system:node:a", &mirror);
+    by_node["request"]["userInfo"]["groups"] = json!(["system:nodes", "system:authenticated"]);
+
+    assert_eq!(ask(&webhooks, PATH_MANAGED, &by_node).await["allowed"], true);
+    refusal(&webhooks, PATH_MANAGED, &review(USER, &mirror)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_fails_or_hangs_still_gets_an_answer() {
+    for (broken, word) in [(Broken::Refuses, "etcd is down"), (Broken::Hangs, "in time")] {
+        let cluster = shop();
+        cluster.breaks(broken);
+        let start = Instant::now();
+
+        let response = ask(&cluster.webhooks(), PATH_MUTATE, &review(USER, &pod())).await;
+
+        assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(503)));
+        let said = response["status"]["message"].as_str().unwrap();
+        assert!(said.contains(word) && said.contains("Nothing is wrong with the pod"), "{said}");
+        assert!(start.elapsed() < TIME_LIMIT);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_creation_of_a_pod_is_not_judged() {
+    let webhooks = shop().webhooks();
+    let mut update = review(USER, &pod());
+    update["request"]["operation"] = json!("UPDATE");
+    assert_eq!(ask(&webhooks, PATH_MUTATE, &update).await, json!({"uid": "u-1", "allowed": true}));
+
+    let mut service = review(USER, &pod());
+    service["request"]["kind"] = json!({"group": "", "version": "v1", "kind": "Service"});
+    let response = ask(&webhooks, PATH_MUTATE, &service).await;
+    assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(400)));
+}
+
+#[tokio::test]
+async fn what_is_no_review_gets_a_4xx() {
+    let webhooks = shop().webhooks();
+    let mut old = review(USER, &pod());
+    old["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let bodies = ["", "{", "[]", "null", "\"x\"", "{\"kind\":\"Pod\",\"apiVersion\":\"v1\"}", "\u{0}"];
+    for body in bodies.iter().map(ToString::to_string).chain([old.to_string(), "[".repeat(100_000)]) {
+        let (code, _) = post_bytes(&webhooks, PATH_MUTATE, body.clone()).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{body:.100}");
+    }
+
+    let (code, _) = post_bytes(&webhooks, PATH_MANAGED, vec![b' '; BODY_LIMIT + 1]).await;
+    assert_eq!(code, StatusCode::PAYLOAD_TOO_LARGE);
+    let (code, _) = post_bytes(&webhooks, "/other", "{}").await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_namespace_that_cannot_be_one_reads_nothing() {
+    let cluster = shop();
+    for namespace in [json!(null), json!("a/../b"), json!("")] {
+        let mut review = review(USER, &pod());
+        review["request"]["namespace"] = namespace;
+        refusal(&cluster.webhooks(), PATH_MUTATE, &review).await;
+    }
+    assert!(cluster.0.reads.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_beginning_of_a_review_gets_an_answer() {
+    let webhooks = shop().webhooks();
+    let whole = review(USER, &pod()).to_string();
+    for end in 0..whole.len() {
+        let (code, _) = post_bytes(&webhooks, PATH_MUTATE, whole[..end].to_owned()).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{}", &whole[..end]);
+    }
+}
+
+#[tokio::test]
+async fn the_server_speaks_tls_and_drains() {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    let tls = crate::self_signed(&["127.0.0.1".to_owned()]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let cluster = shop();
+    let api = {
+        let cluster = cluster.clone();
+        Router::new().fallback(move |call: Call| cluster.clone().serve(call))
+    };
+    let admission = Admission::new(Client::new(api, "default"), Metrics::default());
+    let ca = CertificateDer::from_pem_slice(tls.ca_pem().as_bytes()).unwrap().to_vec();
+    let server = tokio::spawn(async move {
+        serve(admission, listener, &tls, async move { stopped.await.unwrap_or_default() }).await
+    });
+
+    let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
+    config.root_cert = Some(vec![ca]);
+    let caller = Client::try_from(config).unwrap();
+    let call = Call::post(PATH_MUTATE).body(review(USER, &pod()).to_string().into_bytes()).unwrap();
+    let answer: Value = caller.request(call).await.unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+
+    drop(caller);
+    stop.send(()).unwrap();
+    timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
+}
+
+fn json_values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        prop::sample::select(vec!["web", "TCP", "UDP", "TCPUDP", "shop", "9000"]).prop_map(Value::from),
+    ];
+    let keys = prop::sample::select(vec![
+        "metadata",
+        "annotations",
+        "spec",
+        "containers",
+        "initContainers",
+        "ports",
+        "name",
+        "hostPort",
+        "containerPort",
+        "env",
+        "hostNetwork",
+        "claim.hostport.io/web",
+        "ref.hostport.io/x",
+        "protocol",
+    ]);
+    leaf.prop_recursive(5, 48, 4, move |inner| {
+        let fields = prop::collection::vec((keys.clone(), inner.clone()), 0..4);
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            fields.prop_map(|fields| {
+                Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+/// Every place in the value.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    let children: BTreeMap<String, &Value> = match value {
+        Value::Object(fields) => fields.iter().map(|(key, one)| (key.replace('/', "~1"), one)).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(index, one)| (index.to_string(), one)).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    for (key, child) in children {
+        pointers(child, &format!("{at}/{key}"), found);
+    }
+}
+
+fn answered(body: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let webhooks = shop().webhooks();
+        for path in [PATH_MUTATE, PATH_MANAGED, PATH_ANNOTATED] {
+            let (code, body) = post_bytes(&webhooks, path, body.to_vec()).await;
+            assert!(code == StatusCode::OK || code.is_client_error(), "{code}");
+            if code == StatusCode::OK {
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                assert!(answer["response"]["allowed"].is_boolean());
+            }
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn random_bytes_get_an_answer(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        answered(&body);
+    }
+
+    #[test]
+    fn random_json_gets_an_answer(value in json_values()) {
+        answered(value.to_string().as_bytes());
+    }
+
+    #[test]
+    fn a_random_object_gets_an_answer(object in json_values()) {
+        answered(review(CONTROLLER, &object).to_string().as_bytes());
+    }
+
+    #[test]
+    fn a_review_with_anything_in_any_place_gets_an_answer(at in any::<prop::sample::Index>(), value in json_values()) {
+        let mut review = review(CONTROLLER, &pod());
+        let mut places = Vec::new();
+        pointers(&review, "", &mut places);
+        *review.pointer_mut(at.get::<String>(&places)).unwrap() = value;
+        answered(review.to_string().as_bytes());
+    }
+}

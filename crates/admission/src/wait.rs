@@ -1,0 +1,108 @@
+//! The wait for a claim that may be bound in a moment. It is short, and few wait at once: a waiting request
+//! holds a seat of the API server. Controllers never wait: they retry by themselves, and a wait would stall
+//! their few workers for everybody (40 ReplicaSets on one dead claim stopped another tenant's for 40 s).
+//!
+//! Waiting is reading again, in growing steps. A watch would hear of the binding some milliseconds earlier, but
+//! each answer has to be believed from a live read of claim and HostPort anyway, and a wait ends after a step
+//! or two: at most 32 waits, at most 16 reads each.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// Waits at the same time.
+const AT_ONCE: usize = 32;
+/// A wait ends after this time.
+const LONGEST: Duration = Duration::from_secs(5);
+/// The first pause between two reads; each is twice the one before, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LAST_PAUSE: Duration = Duration::from_millis(400);
+
+/// The seats for those who wait.
+#[derive(Clone)]
+pub(crate) struct Waits {
+    seats: Arc<Semaphore>,
+    in_progress: Gauge,
+}
+
+/// One wait. Its seat is free again when it is dropped.
+pub(crate) struct Wait {
+    _seat: OwnedSemaphorePermit,
+    in_progress: Gauge,
+    until: Instant,
+    pause: Duration,
+}
+
+impl Waits {
+    pub(crate) fn new(in_progress: Gauge) -> Self {
+        Self { seats: Arc::new(Semaphore::new(AT_ONCE)), in_progress }
+    }
+
+    /// `None`: too many wait already.
+    pub(crate) fn begin(&self) -> Option<Wait> {
+        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        self.in_progress.inc();
+        Some(Wait {
+            _seat: seat,
+            in_progress: self.in_progress.clone(),
+            until: Instant::now() + LONGEST,
+            pause: FIRST_PAUSE,
+        })
+    }
+}
+
+impl Wait {
+    /// Pauses before the next read. `false`: the time is up.
+    pub(crate) async fn pause(&mut self) -> bool {
+        if Instant::now() + self.pause > self.until {
+            return false;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        true
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.in_progress.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_within_five_seconds_and_sixteen_reads() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        let mut wait = waits.begin().unwrap();
+        let mut reads = 1;
+        while wait.pause().await {
+            reads += 1;
+        }
+
+        assert!(start.elapsed() <= LONGEST && start.elapsed() > LONGEST / 2);
+        assert!(reads <= 17, "{reads} reads");
+    }
+
+    #[test]
+    fn only_so_many_wait_at_once() {
+        let waits = Waits::new(Gauge::default());
+        let mut seats: Vec<_> = (0..AT_ONCE).map(|_| waits.begin().unwrap()).collect();
+
+        assert!(waits.begin().is_none());
+        assert_eq!(waits.in_progress.get(), 32);
+
+        seats.pop();
+        assert!(waits.begin().is_some());
+        drop(seats);
+        assert_eq!(waits.in_progress.get(), 0);
+    }
+}
