@@ -1,21 +1,18 @@
 //! One Kubernetes control plane of our own: etcd, API server, controller manager and scheduler as children of this
 //! process, with their data, logs and kubeconfigs in one folder. It has no nodes: pods are scheduled to none.
 
+mod access;
 mod commands;
 mod credentials;
 mod home;
 
-use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use tokio::io::AsyncWriteExt;
+use kube::config::Kubeconfig;
 
 use crate::controlplane::{Binaries, Program};
 use crate::eventually;
@@ -103,8 +100,12 @@ impl DevCluster {
     /// The cluster that the kubeconfig's current context names (`KUBECONFIG`, else `~/.kube/config`). Nothing is started
     /// or stopped; the folder is for logs.
     pub async fn current() -> Result<DevCluster> {
+        DevCluster::current_in(Home::temporary()?).await
+    }
+
+    /// The same with a folder that is already ours.
+    pub(crate) async fn current_in(home: Home) -> Result<DevCluster> {
         crate::init();
-        let home = Home::temporary()?;
         let current =
             Kubeconfig::read().context("read the kubeconfig of the current cluster (KUBECONFIG)")?;
         let context = current.current_context.clone().context(
@@ -163,52 +164,6 @@ impl DevCluster {
         let status = child.exited()?;
         let (name, log) = (child.name(), child.log().display());
         Some(anyhow::anyhow!("{name} ended ({status}); the end of {log}:\n{}", child.log_tail(15)))
-    }
-
-    /// A new admin client. It belongs to the runtime that asks for it: do not hand it to another test.
-    pub async fn client(&self) -> Result<kube::Client> {
-        crate::init();
-        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(kube::Client::try_from(config)?)
-    }
-
-    /// Runs kubectl as admin; what it returned is for the caller to judge.
-    pub async fn kubectl<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<Output> {
-        self.kubectl_with_input(args, "").await
-    }
-
-    /// The same with something on its stdin, for `apply -f -`.
-    pub async fn kubectl_with_input<A: AsRef<OsStr>>(
-        &self,
-        args: impl IntoIterator<Item = A>,
-        input: &str,
-    ) -> Result<Output> {
-        let mut child = self
-            .kubectl_command()
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("run kubectl")?;
-        let mut stdin = child.stdin.take().context("kubectl's stdin is not piped")?;
-        let write = async {
-            // kubectl may end without having read it; its exit code tells why.
-            let _ = stdin.write_all(input.as_bytes()).await;
-            drop(stdin);
-        };
-        let ((), output) = tokio::join!(write, child.wait_with_output());
-        output.context("wait for kubectl")
-    }
-
-    fn kubectl_command(&self) -> tokio::process::Command {
-        let program = self.binaries.as_ref().and_then(|binaries| binaries.path(Program::Kubectl));
-        let mut command = tokio::process::Command::new(program.unwrap_or_else(|| "kubectl".into()));
-        // kubectl remembers what an address serves; another cluster may have had ours.
-        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", self.dir().join("kubectl-cache"));
-        command
     }
 
     /// One attempt to start everything, with an empty store and new credentials.
@@ -325,9 +280,4 @@ fn free_port(address: IpAddr) -> Result<u16> {
 
 fn ready_request() -> Result<http::Request<Vec<u8>>> {
     Ok(http::Request::get("/readyz").body(Vec::new())?)
-}
-
-/// Whether tests and demos are to use the cluster of the kubeconfig: `HOSTPORT_USE_CURRENT_CLUSTER=1`.
-pub(crate) fn wants_current() -> bool {
-    env::var("HOSTPORT_USE_CURRENT_CLUSTER").is_ok_and(|value| matches!(value.as_str(), "1" | "true"))
 }

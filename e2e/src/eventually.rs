@@ -22,13 +22,18 @@ where
     let mut last_seen = String::from("nothing: the first look at it did not end in time");
 
     loop {
+        // A look gets the time that is left: one that hangs must not hang us.
         let left = deadline.saturating_sub(start.elapsed());
         match tokio::time::timeout(left, condition()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(not_yet)) => last_seen = format!("{not_yet:#}"),
-            Err(_) => bail!("gave up waiting for {what} after {deadline:?}; last seen: {last_seen}"),
+            Err(_) => {}
         }
-        tokio::time::sleep(pause.min(deadline.saturating_sub(start.elapsed()))).await;
+        let left = deadline.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            bail!("gave up waiting for {what} after {deadline:?}; last seen: {last_seen}");
+        }
+        tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }

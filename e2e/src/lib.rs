@@ -14,6 +14,8 @@ pub mod shared;
 pub use cli::ClusterArgs;
 pub use eventually::eventually;
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Makes this process ready to talk TLS and to log: installs the rustls provider and a subscriber that obeys `RUST_LOG`
@@ -21,6 +23,10 @@ use tracing_subscriber::EnvFilter;
 pub fn init() {
     // Both fail only when something was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,e2e=info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    // A client logs an error for each answer like "not ready yet"; here the caller judges what an error is.
+    let usual = "warn,e2e=info,kube_client::client::builder=off";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_target(false);
+    let _ = log.with_writer(std::io::stderr).try_init();
 }

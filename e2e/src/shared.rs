@@ -13,7 +13,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::OnceCell;
 
 use crate::controlplane::Program;
-use crate::devcluster::{DevCluster, Home, Options, remove_dead, wants_current};
+use crate::devcluster::{DevCluster, Home, Options, remove_dead};
 use crate::eventually;
 
 static CLUSTER: OnceCell<DevCluster> = OnceCell::const_new();
@@ -23,11 +23,15 @@ pub async fn cluster() -> Result<&'static DevCluster> {
     CLUSTER
         .get_or_try_init(|| async {
             if wants_current() {
-                return DevCluster::current().await;
+                return DevCluster::current_in(home()?).await;
             }
             DevCluster::start_in(home()?, &Options::default()).await
         })
         .await
+}
+
+fn wants_current() -> bool {
+    env::var("HOSTPORT_USE_CURRENT_CLUSTER").is_ok_and(|value| matches!(value.as_str(), "1" | "true"))
 }
 
 /// A folder in cargo's target folder, named after this process. Those of ended processes are removed.

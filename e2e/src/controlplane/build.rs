@@ -74,6 +74,7 @@ fn lock(path: &Path) -> Result<File> {
 
 /// Builds in `partial` and, when all is there, renames it to `done`.
 fn build(partial: &Path, done: &Path) -> Result<()> {
+    check_go()?;
     eprintln!(
         "Building Kubernetes {} (etcd, API server, controller manager, scheduler, kubectl) from source, once on this \
          machine.\nThe first build takes about 5 minutes on 2 cores and needs 8 GB of disk for Go's caches.",
@@ -107,8 +108,7 @@ fn build(partial: &Path, done: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs go and shows how far it is: it names each module it downloads and each package it compiles.
-fn run_go(source: &Path, out: &Path, start: Instant) -> Result<()> {
+fn check_go() -> Result<()> {
     if let Err(error) = Command::new("go").arg("version").stdout(Stdio::null()).status() {
         bail!(
             "cannot run `go` ({error}), and it is needed to build the Kubernetes control plane for the tests.\n\
@@ -117,6 +117,11 @@ fn run_go(source: &Path, out: &Path, start: Instant) -> Result<()> {
              (HOSTPORT_USE_CURRENT_CLUSTER=1)."
         );
     }
+    Ok(())
+}
+
+/// Runs go and shows how far it is: it names each module it downloads and each package it compiles.
+fn run_go(source: &Path, out: &Path, start: Instant) -> Result<()> {
     let mut go = guarded::command("go");
     go.args(go_arguments()).arg("-o").arg(out).arg("tool");
     // A go.work or a vendoring flag of the user is for another module.

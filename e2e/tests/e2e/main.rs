@@ -1,0 +1,8 @@
+//! End-to-end scenarios against a real control plane: one binary, one shared cluster, a namespace a test.
+
+mod admission;
+mod api;
+mod binding;
+mod faults;
+mod gitops;
+mod support;
