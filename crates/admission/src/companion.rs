@@ -45,7 +45,7 @@ pub(crate) fn all<'a>(
         }
         let free = |place: &Place<'_>| {
             let claimed = plan.uses.iter().any(|used| used.port_name == place.port.name);
-            !claimed
+            !claimed && !taken.iter().any(|other| other.is(place))
         };
         let listens = follows(target.used);
         let companion = match existing(pod, target.place, protocol, *number, listens, free) {

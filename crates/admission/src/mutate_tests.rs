@@ -233,6 +233,45 @@ fn tcpudp_uses_an_entry_that_is_there() {
 }
 
 #[test]
+fn tcpudp_with_passthrough_uses_the_entry_that_listens_on_the_number() {
+    let ports = [(8080, "UDP"), (9000, "UDP")];
+    let raw = ports.into_iter().fold(web(), |pod, (port, protocol)| {
+        with(pod, "/spec/containers/0/ports/-", &json!({"containerPort": port, "protocol": protocol}))
+    });
+
+    let pod = decide(&annotated(raw, "options.hostport.io/web", "Passthrough,TCPUDP")).unwrap();
+
+    assert_eq!(
+        pod["spec"]["containers"][0]["ports"],
+        json!([
+            {"name": "web", "containerPort": 9000, "hostPort": 9000, "protocol": "TCP"},
+            {"containerPort": 8080, "protocol": "UDP"},
+            {"containerPort": 9000, "hostPort": 9000, "protocol": "UDP"},
+        ])
+    );
+    assert_eq!(decide(&pod).unwrap(), pod);
+}
+
+#[test]
+fn the_second_call_does_not_take_another_ports_companion() {
+    let raw = json!({
+        "metadata": {"annotations": {
+            "claim.hostport.io/sip": "shop-web", "options.hostport.io/sip": "TCPUDP",
+            "claim.hostport.io/web": "shop-sip", "options.hostport.io/web": "Passthrough,TCPUDP",
+        }},
+        "spec": {"containers": [{"name": "c", "ports": [
+            {"name": "web-udp", "containerPort": 53, "protocol": "UDP"},
+            {"name": "web", "containerPort": 53, "protocol": "TCP"},
+            {"name": "sip", "containerPort": 9100, "protocol": "TCP"},
+        ]}]},
+    });
+
+    let once = decide(&raw).unwrap();
+
+    assert_eq!(decide(&once).unwrap(), once);
+}
+
+#[test]
 fn a_companion_has_no_name_where_it_would_be_too_long_or_taken() {
     let mut long = json!({
         "metadata": {"annotations": {

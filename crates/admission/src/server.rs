@@ -1,7 +1,7 @@
 //! The HTTPS server around the pure functions: reads what they need, counts, answers. Every request ends in an
 //! answer or a 4xx within a fixed time.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
@@ -271,7 +271,7 @@ fn asking<'a>(request: &'a Request, pod: &Pod) -> Result<Asking<'a>, Refusal> {
 /// The claims of a mutated pod, with the numbers that it was told.
 fn hinted<'a>(pod: &Pod, plan: &'a Plan) -> Vec<(&'a str, Option<crds::Port>)> {
     let annotations = &pod.metadata.annotations;
-    let hints: std::collections::BTreeMap<_, _> =
+    let hints: BTreeMap<_, _> =
         plan.told().map(|told| (told.claim, told_before(annotations, told.name))).collect();
     hints.into_iter().collect()
 }

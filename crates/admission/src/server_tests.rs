@@ -1,9 +1,6 @@
 //! The webhooks against a small API server in memory: what is read, who waits, and that anything gets an answer.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Mutex,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use axum::{
     extract::Request as Call,

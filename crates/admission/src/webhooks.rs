@@ -98,7 +98,7 @@ pub fn configurations(
         timeout_seconds: Some(TIMEOUT_SECONDS),
         ..ValidatingWebhook::default()
     };
-    let carrying = only("annotated-or-with-ports-of-the-node", format!("{} || {}", annotated(), carries()));
+    let carrying = only("annotated-or-with-ports-of-the-node", format!("({}) || {}", annotated(), carries()));
     let validating = vec![
         validating(WEBHOOK_VALIDATE, PATH_MANAGED, carrying, "In"),
         validating(WEBHOOK_VALIDATE_ANNOTATED, PATH_ANNOTATED, only("annotated", annotated()), "NotIn"),
@@ -181,11 +181,11 @@ fn annotated() -> String {
 /// The pod takes a port of its node, or may take any.
 fn carries() -> String {
     let spec = "has(object.spec)";
-    let network = format!("{spec} && has(object.spec.hostNetwork) && object.spec.hostNetwork");
+    let network = format!("({spec} && has(object.spec.hostNetwork) && object.spec.hostNetwork)");
     let ports = |list: &str| {
         format!(
-            "{spec} && has(object.spec.{list}) && object.spec.{list}.exists(c, has(c.ports) && c.ports.exists(p, \
-             has(p.hostPort) && p.hostPort > 0))"
+            "({spec} && has(object.spec.{list}) && object.spec.{list}.exists(c, has(c.ports) && c.ports.exists(p, \
+             has(p.hostPort) && p.hostPort > 0)))"
         )
     };
     format!("{network} || {} || {}", ports("containers"), ports("initContainers"))

@@ -1,0 +1,75 @@
+//! The least that an operator could do: watch claims, create an object for each, patch its status. No checks, no
+//! locks, no memory.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use anyhow::Result;
+use crds::{ClaimRef, HostPort, HostPortClaim, HostPortPhase, HostPortSpec, Port, ReclaimPolicy};
+use futures::StreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, watcher},
+    },
+};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+pub(crate) async fn run() -> Result<()> {
+    let client = Client::try_default().await?;
+    let next = Arc::new(AtomicU16::new(1));
+    let room = Arc::new(Semaphore::new(64));
+    let mut seen = HashSet::new();
+    let mut claims = watcher(Api::<HostPortClaim>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .applied_objects()
+        .boxed();
+    while let Some(claim) = claims.next().await {
+        let Ok(claim) = claim else { continue };
+        if !seen.insert(claim.uid().unwrap_or_default()) {
+            continue;
+        }
+        let (client, next, room) = (client.clone(), next.clone(), room.clone());
+        tokio::spawn(async move {
+            let _room = room.acquire().await;
+            if let Err(error) = bind(client, &claim, next.fetch_add(1, Ordering::Relaxed)).await {
+                eprintln!("{}: {error}", claim.name_any());
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn bind(client: Client, claim: &HostPortClaim, number: u16) -> Result<(), kube::Error> {
+    let Some(port) = Port::new(number) else { return Ok(()) };
+    let namespace = claim.namespace().unwrap_or_default();
+    let spec = HostPortSpec {
+        port,
+        class: "bench".to_owned(),
+        claim_ref: Some(ClaimRef {
+            namespace: namespace.clone(),
+            name: claim.name_any(),
+            uid: claim.uid().unwrap_or_default(),
+        }),
+        reclaim_policy: ReclaimPolicy::Delete,
+        reuse_delay: None,
+        released_at: None,
+        held_by: None,
+        phase: HostPortPhase::Bound,
+    };
+    let hostport = HostPort::new(&number.to_string(), spec);
+    Api::all(client.clone()).create(&PostParams::default(), &hostport).await?;
+    let status = json!({ "status": { "observedGeneration": 1, "phase": "Bound", "port": number } });
+    Api::<HostPortClaim>::namespaced(client, &namespace)
+        .patch_status(&claim.name_any(), &PatchParams::default(), &Patch::Merge(status))
+        .await?;
+    Ok(())
+}
