@@ -44,10 +44,9 @@ pub struct ClaimStatus {
 impl ClaimStatus {
     /// Equal for statuses that read the same, whenever they were written.
     pub fn digest(&self) -> u64 {
-        let conditions = self
-            .conditions
-            .iter()
-            .map(|condition| (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str()));
+        let conditions = self.conditions.iter().map(|condition| {
+            (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str())
+        });
         claim_digest(self.generation, self.phase, self.class.as_deref(), self.port.map(Port::get), conditions)
     }
 }
@@ -96,10 +95,9 @@ impl ClassStatus {
             counts.reserved,
             self.waiting,
         ];
-        let conditions = self
-            .conditions
-            .iter()
-            .map(|condition| (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str()));
+        let conditions = self.conditions.iter().map(|condition| {
+            (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str())
+        });
         class_digest(self.generation, &self.pools, numbers.map(|count| count as i64), conditions)
     }
 }
@@ -302,7 +300,8 @@ pub fn troubled(trouble: &Trouble) -> Vec<Condition> {
         reason: trouble.reason.as_str(),
         message: trouble.message.clone(),
     };
-    let stalled = trouble.stalled.then(|| Condition { kind: "Stalled", status: Truth::True, ..ready.clone() });
+    let stalled =
+        trouble.stalled.then(|| Condition { kind: "Stalled", status: Truth::True, ..ready.clone() });
     std::iter::once(ready).chain(stalled).collect()
 }
 

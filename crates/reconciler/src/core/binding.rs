@@ -6,7 +6,7 @@ use std::sync::Arc;
 use allocator::Port;
 use crds::HostPortPhase;
 
-use super::{Alarm, Asker, ClaimJob, Core, carriers::Curious};
+use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious};
 use crate::{
     action::{Action, Deed, HostPortChange, NewHostPort, Outcome},
     seen::{Claim, HostPort, Key, Pod, Uid, Version},
@@ -61,6 +61,7 @@ pub(super) struct Bind {
 
 impl Bind {
     pub(super) fn begin(claim: &Claim, port: Port, class: Arc<str>, way: Way, core: &Core) -> (Self, Action) {
+        debug_assert!(claim.is_pending());
         let (uid, version) = (claim.uid.clone(), claim.version);
         let create = matches!(way, Way::Create);
         let step = if create { Step::Create } else { Step::ReadClaim };
@@ -88,13 +89,11 @@ impl Core {
             }
             // Maybe our own, whose reply was lost.
             (Step::Create, Outcome::Exists) => self.bind_step(key, bind, Step::ReadTaken),
-            (Step::ReadTaken | Step::Confirm, Outcome::HostPort(hostport)) if hostport.is_held_by(&bind.uid) => {
+            (Step::ReadTaken | Step::Confirm, Outcome::HostPort(hostport))
+                if hostport.is_held_by(&bind.uid) =>
+            {
                 bind.way = Way::Held;
                 self.write_bound(key, bind);
-            }
-            (Step::ReadTaken | Step::Confirm | Step::Reread, Outcome::NotFound) => {
-                self.forget_hostport(bind.port);
-                self.finish_claim_job(key, ClaimJob::Bind(bind));
             }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 if claim.uid != bind.uid || !claim.is_pending() || claim.deleting {
@@ -125,7 +124,7 @@ impl Core {
         if pods.is_ok_and(|pods| carried_outside(pods, bind.port, &key.namespace).is_none()) {
             self.bind_step(key, bind, Step::Swap);
         } else {
-            self.end_later(key, ClaimJob::Bind(bind));
+            self.end_later(key, ClaimJob::Bind(bind), AGAIN);
         }
     }
 
@@ -161,19 +160,6 @@ impl Core {
         };
         self.claim_jobs.insert(key.clone(), ClaimJob::Bind(bind));
         self.ask(Asker::Claim(key.clone()), action);
-    }
-
-    /// A read has shown that no HostPort of this number stands: what is known of it is old.
-    pub(super) fn forget_hostport(&mut self, port: Port) {
-        if let Some(uid) = self.known.hostport(port).map(|hostport| hostport.uid.clone()) {
-            self.known.bury_hostport(port, &uid);
-        }
-    }
-
-    /// Ends a job whose time has not come; the claim is looked at again a little later.
-    pub(super) fn end_later(&mut self, key: &Key, job: ClaimJob) {
-        self.schedule.at(self.now.mono + super::AGAIN, Alarm::Claim(key.clone()));
-        self.finish_claim_job(key, job);
     }
 }
 

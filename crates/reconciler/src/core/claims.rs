@@ -1,6 +1,6 @@
 //! Claims: what one needs now. Starts jobs; their steps are in `binding` and `restore`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use allocator::{Port, Refusal};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, names::FINALIZER_CLAIM_PROTECTION};
@@ -21,6 +21,10 @@ impl Core {
         if self.claim_jobs.contains_key(key) {
             return; // Its end names the claim again.
         }
+        if self.resting.get(key).is_some_and(|until| *until > self.now.mono) {
+            return; // Its alarm names the claim again.
+        }
+        self.resting.remove(key);
         if let Some(class) = self.queue.leave(key) {
             self.class_status.insert(class);
         }
@@ -43,7 +47,8 @@ impl Core {
         });
         match mine {
             Some((port, class, pod)) if claim.is_protected() => {
-                let status = self.status(claim, claim.phase, Some(class), claim.port, vec![text::in_use(port, &pod)]);
+                let status =
+                    self.status(claim, claim.phase, Some(class), claim.port, vec![text::in_use(port, &pod)]);
                 self.write_status(claim, status, None);
             }
             None if claim.is_protected() => {
@@ -78,46 +83,46 @@ impl Core {
     /// A Lost claim is tried again only when there is hope, so that it does not try for ever.
     fn may_come_back(&self, claim: &Claim, port: Port) -> bool {
         match self.known.hostport(port) {
-            None => self.refusal(claim, port).is_none(),
+            None => self.class_again(claim, port).is_ok(),
             Some(hostport) => self.may_take(claim, hostport),
         }
     }
 
     /// The HostPort is nobody's, or was this claim's under an earlier uid, and no pod of others carries it.
     pub(super) fn may_take(&self, claim: &Claim, hostport: &HostPort) -> bool {
-        let class = claim.used_class.as_ref().or(claim.class.as_ref());
-        class.is_none_or(|class| *class == hostport.class)
-            && hostport.holder.as_ref().is_none_or(|holder| holder.key == claim.key)
-            && !self.known.foreign_to(hostport.port, &claim.key.namespace)
+        let class = claim.class.as_ref().or(claim.used_class.as_ref());
+        hostport.belongs_to(&claim.uid) // C5: it was released by mistake.
+            || class.is_none_or(|class| *class == hostport.class)
+                && hostport.holder.as_ref().is_none_or(|holder| holder.key == claim.key)
+                && !self.known.foreign_to(hostport.port, &claim.key.namespace)
     }
 
-    /// Why a number without HostPort cannot be made again for the claim whose status names it. What others
-    /// were promised does not count: the create decides.
-    pub(super) fn refusal(&self, claim: &Claim, port: Port) -> Option<Trouble> {
-        let class = match self.class_of(claim) {
-            Ok(class) => class,
-            Err(trouble) => return Some(trouble),
-        };
-        if let Some(trouble) = self.not_in_class(&class, port) {
-            return Some(trouble);
+    /// The class from which a number without HostPort is made again for the claim whose status names it, or why
+    /// it cannot be. What others were promised does not count: the create decides.
+    pub(super) fn class_again(&self, claim: &Claim, port: Port) -> Result<Arc<str>, Trouble> {
+        let class = self.class_of(claim)?;
+        match self.not_in_class(&class, port) {
+            Some(trouble) => Err(trouble),
+            None if self.known.foreign_to(port, &claim.key.namespace) => Err(Trouble::port_taken(port)),
+            None => Ok(class),
         }
-        self.known.foreign_to(port, &claim.key.namespace).then(|| Trouble::port_taken(port))
     }
 
     fn restore(&mut self, claim: &Claim, port: Port) {
         if self.is_busy(port) {
             return; // The end of that work names the claim again.
         }
-        let class = claim.used_class.clone().or_else(|| claim.class.clone()).unwrap_or_else(|| "".into());
+        let class = self.class_of(claim).unwrap_or_else(|_| claim.used_class.clone().unwrap_or_default());
         self.lock(port, &claim.key, &class);
-        let job = Restore::new(claim, port, class);
-        self.begin(&claim.key, ClaimJob::Restore(job), Action::GetClaim(claim.key.clone()));
+        let (job, action) = Restore::begin(claim, port);
+        self.begin(&claim.key, ClaimJob::Restore(job), action);
     }
 
     /// A Pending claim: its own HostPort if it has one, else one of its class.
     fn bind(&mut self, claim: &Claim) {
         let own = self.known.ports_of(&claim.key);
-        let of_uid = |core: &Self, port: &Port| core.known.hostport(*port).is_some_and(|it| it.belongs_to(&claim.uid));
+        let of_uid =
+            |core: &Self, port: &Port| core.known.hostport(*port).is_some_and(|it| it.belongs_to(&claim.uid));
         let mut mine: Vec<Port> = own.iter().copied().filter(|port| of_uid(self, port)).collect();
         mine.sort_by_key(|port| self.known.hostport(*port).map(|it| it.phase != HostPortPhase::Bound));
         if let Some(&port) = mine.first() {
@@ -167,7 +172,9 @@ impl Core {
             return; // The end of that work names the claim again.
         }
         let hostport = self.known.hostport(port).cloned();
-        let promised = self.known.named(port).iter().find(|other| **other != claim.key).cloned();
+        let bound = |key: &&Key| self.live(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
+        let promised =
+            self.known.named(port).iter().filter(|other| **other != claim.key).filter(bound).min().cloned();
         let trouble = match hostport {
             Some(hostport) if hostport.phase == HostPortPhase::Available => {
                 if hostport.class == class && !self.known.foreign_to(port, &claim.key.namespace) {
@@ -178,7 +185,9 @@ impl Core {
             Some(hostport) => self.who_has(claim, &hostport),
             None if self.known.foreign_to(port, &claim.key.namespace) => Trouble::port_taken(port),
             None => match promised {
-                Some(other) if other.namespace == claim.key.namespace => Trouble::port_held_here(port, &other.name),
+                Some(other) if other.namespace == claim.key.namespace => {
+                    Trouble::port_held_here(port, &other.name)
+                }
                 Some(_) => Trouble::port_taken(port),
                 None => return self.begin_bind(claim, port, class, Way::Create),
             },
@@ -198,7 +207,9 @@ impl Core {
                 let delay = hostport.reuse_delay.unwrap_or_default().as_millis() as i64;
                 Trouble::waiting_for_reuse(port, released, released.saturating_add(delay))
             }
-            Some(holder) if holder.key.namespace == claim.key.namespace && holder.key.name != claim.key.name => {
+            Some(holder)
+                if holder.key.namespace == claim.key.namespace && holder.key.name != claim.key.name =>
+            {
                 Trouble::port_held_here(port, &holder.key.name)
             }
             _ => Trouble::port_taken(port),
@@ -213,7 +224,9 @@ impl Core {
             Err(Refusal::NoSuchClass) => Some(Trouble::class_not_found(class)),
             Err(Refusal::OutsidePools) => Some(Trouble::outside_pools(port, class, pools())),
             Err(Refusal::Reserved) => Some(Trouble::reserved(port, class)),
-            Err(Refusal::OwnedByOlderClass { class: owner }) => Some(Trouble::older_class(port, class, &owner)),
+            Err(Refusal::OwnedByOlderClass { class: owner }) => {
+                Some(Trouble::older_class(port, class, &owner))
+            }
         }
     }
 
@@ -250,9 +263,11 @@ impl Core {
             let available = self.known.available(class).find(idle);
             let Some(port) = available.or_else(|| self.known.ledger.pick(class)) else { break };
             let Some(key) = self.queue.next(class) else { break };
-            let Some(claim) = self.live(&key).cloned().filter(|_| !self.claim_jobs.contains_key(&key)) else {
+            let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
+            let Some(claim) = self.live(&key).filter(|claim| to_be_bound(claim)).cloned() else { continue };
+            if self.claim_jobs.contains_key(&key) {
                 continue; // The end of its job names it again.
-            };
+            }
             let way = match self.known.hostport(port) {
                 Some(hostport) => Way::taking(hostport),
                 None => Way::Create,
@@ -272,7 +287,13 @@ impl Core {
     /// Writes why the claim has no port, unless it says so already.
     pub(super) fn tell(&mut self, claim: &Claim, class: Option<Arc<str>>, trouble: Trouble) {
         let conditions = text::troubled(&trouble);
-        let status = self.status(claim, ClaimPhase::Pending, class.filter(|class| !class.is_empty()), None, conditions);
+        let status = self.status(
+            claim,
+            ClaimPhase::Pending,
+            class.filter(|class| !class.is_empty()),
+            None,
+            conditions,
+        );
         let notice = self.notice(claim, &trouble);
         self.write_status(claim, status, notice);
     }
@@ -321,18 +342,12 @@ impl Core {
         self.ask(Asker::Claim(key.clone()), action);
     }
 
-    /// Takes in what an answer shows, then goes on with the job.
+    /// Goes on with the claim's job.
     pub(super) fn claim_answered(&mut self, key: &Key, action: Action, outcome: Outcome) {
-        match &outcome {
-            Outcome::Claim(claim) => self.known.put_claim((**claim).clone()),
-            Outcome::HostPort(hostport) => self.known.put_hostport((**hostport).clone()),
-            _ => {}
-        }
         let Some(job) = self.claim_jobs.remove(key) else { return };
         if let Outcome::Refused(words) = &outcome {
             tracing::warn!(claim = %key, ?action, error = %words, "the API server refused a request");
-            self.end_claim_job(key, job);
-            return self.schedule.at(self.now.mono + REFUSED, Alarm::Claim(key.clone()));
+            return self.end_later(key, job, REFUSED);
         }
         if let (Action::GetClaim(_), Outcome::NotFound) = (&action, &outcome) {
             self.known.bury_claim(key, job.uid());
@@ -363,11 +378,19 @@ impl Core {
 
     /// Ends a job and looks at the claim again.
     pub(super) fn finish_claim_job(&mut self, key: &Key, job: ClaimJob) {
-        self.end_claim_job(key, job);
+        self.end_claim_job(job);
         self.claims.push(key.clone());
     }
 
-    fn end_claim_job(&mut self, _key: &Key, job: ClaimJob) {
+    /// Ends a job whose time has not come; whatever happens, the claim is looked at again only then.
+    pub(super) fn end_later(&mut self, key: &Key, job: ClaimJob, pause: Duration) {
+        let until = self.now.mono + pause;
+        self.resting.insert(key.clone(), until);
+        self.schedule.at(until, Alarm::Claim(key.clone()));
+        self.end_claim_job(job);
+    }
+
+    fn end_claim_job(&mut self, job: ClaimJob) {
         match job {
             ClaimJob::Bind(bind) => {
                 self.binds -= 1;

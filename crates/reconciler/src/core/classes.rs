@@ -47,11 +47,8 @@ impl Core {
         }
     }
 
-    pub(super) fn class_answered(&mut self, name: &Arc<str>, outcome: Outcome) {
+    pub(super) fn class_answered(&mut self, name: &Arc<str>, outcome: &Outcome) {
         let refused = matches!(outcome, Outcome::Refused(_));
-        if let Outcome::Class(class) = outcome {
-            self.known.put_class(*class);
-        }
         if let Some(writing) = self.class_writes.get_mut(name) {
             writing.under_way = false;
             if refused {

@@ -2,7 +2,7 @@
 //! touch; decides nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     hash::Hash,
     sync::Arc,
 };
@@ -10,7 +10,10 @@ use std::{
 use allocator::{ClassSpec, Hold, Ledger, Port};
 use crds::{ClaimPhase, HostPortPhase, Strategy};
 
-use crate::seen::{Change, Claim, Class, Event, HostPort, Key, Pod, Service, Uid};
+use crate::{
+    action::ActionId,
+    seen::{Change, Claim, Class, Event, HostPort, Key, Pod, Service, Uid},
+};
 
 /// What a change may have changed for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,21 +33,58 @@ pub(super) enum Touch {
 struct Listing<K> {
     names: HashSet<K>,
     complete: bool,
+    /// A reply to an earlier request may show an object whose end the listing has passed over.
+    since: ActionId,
 }
 
 impl<K> Default for Listing<K> {
     fn default() -> Self {
-        Self { names: HashSet::new(), complete: false }
+        Self { names: HashSet::new(), complete: false, since: ActionId(0) }
     }
 }
 
-/// Objects that this process knows to be gone while watches may still tell of them.
+/// Objects that this process knows to be gone, while a watch or the reply to an earlier request may still tell
+/// of them. A uid never comes back.
 #[derive(Debug)]
-struct Graves<K>(HashMap<K, Uid>);
+struct Graves<K> {
+    keys: HashMap<Uid, K>,
+    /// The watch has told of their end: when every request before this one is answered, nobody else will.
+    told: VecDeque<(ActionId, Uid)>,
+}
+
+impl<K> Default for Graves<K> {
+    fn default() -> Self {
+        Self { keys: HashMap::new(), told: VecDeque::new() }
+    }
+}
 
 impl<K: Hash + Eq> Graves<K> {
-    fn hold(&self, key: &K, uid: &Uid) -> bool {
-        self.0.get(key) == Some(uid)
+    fn hold(&self, uid: &Uid) -> bool {
+        self.keys.contains_key(uid)
+    }
+
+    /// A read has shown that it is gone; its watch will say so.
+    fn dig(&mut self, key: K, uid: Uid) {
+        self.keys.insert(uid, key);
+    }
+
+    /// Its watch has told of its end.
+    fn tell(&mut self, key: K, uid: Uid, next: ActionId) {
+        self.told.push_back((next, uid.clone()));
+        self.keys.insert(uid, key);
+    }
+
+    /// A listing is complete: its watch will not tell of those whose name is not in it.
+    fn tell_all(&mut self, names: &HashSet<K>, next: ActionId) {
+        let gone =
+            self.keys.iter().filter(|(_, key)| !names.contains(*key)).map(|(uid, _)| (next, uid.clone()));
+        self.told.extend(gone);
+    }
+
+    fn close(&mut self, oldest: ActionId) {
+        while let Some((_, uid)) = self.told.pop_front_if(|(next, _)| *next <= oldest) {
+            self.keys.remove(&uid);
+        }
     }
 }
 
@@ -64,6 +104,9 @@ pub(super) struct Known {
     service_list: Listing<Key>,
     dead_claims: Graves<Key>,
     dead_hostports: Graves<Port>,
+    dead_classes: Graves<Arc<str>>,
+    /// The next request's id: what is asked from now on is answered from what is stored from now on.
+    next: ActionId,
 
     /// HostPorts by the name of the claim in their claimRef.
     ports_of: HashMap<Key, Vec<Port>>,
@@ -96,8 +139,10 @@ impl Known {
             class_list: Listing::default(),
             pod_list: Listing::default(),
             service_list: Listing::default(),
-            dead_claims: Graves(HashMap::new()),
-            dead_hostports: Graves(HashMap::new()),
+            dead_claims: Graves::default(),
+            dead_hostports: Graves::default(),
+            dead_classes: Graves::default(),
+            next: ActionId(0),
             ports_of: HashMap::new(),
             named: HashMap::new(),
             available: BTreeMap::new(),
@@ -166,7 +211,10 @@ impl Known {
     /// Someone outside this namespace uses the number: a pod, or a Service anywhere.
     pub(super) fn foreign_to(&self, port: Port, namespace: &str) -> bool {
         self.node_ports.contains_key(&port)
-            || self.carriers.get(&port).is_some_and(|pods| pods.iter().any(|pod| &*pod.namespace != namespace))
+            || self
+                .carriers
+                .get(&port)
+                .is_some_and(|pods| pods.iter().any(|pod| &*pod.namespace != namespace))
     }
 
     pub(super) fn pending(&self) -> impl Iterator<Item = &Key> {
@@ -184,9 +232,19 @@ impl Known {
     }
 
     pub(super) fn unassume(&mut self, port: Port) {
-        self.assumed.remove(&port);
+        let class = self.assumed.remove(&port);
         self.enter(port);
+        // It was counted for this class, which may not own the number.
+        self.touched.extend(class.map(Touch::ClassStatus));
         self.touched.push(Touch::Port(port));
+    }
+
+    /// Requests from this one on are answered from what is stored now; the oldest not answered yet is this.
+    pub(super) fn requests(&mut self, next: ActionId, oldest: ActionId) {
+        self.next = next;
+        self.dead_claims.close(oldest);
+        self.dead_hostports.close(oldest);
+        self.dead_classes.close(oldest);
     }
 
     /// Takes a change in.
@@ -213,22 +271,28 @@ impl Known {
                 let mut gone: Vec<_> = gone.map(|claim| (claim.key.clone(), claim.uid.clone())).collect();
                 gone.sort_unstable();
                 gone.iter().for_each(|(key, uid)| self.remove_claim(key, uid));
-                self.dead_claims.0.retain(|key, _| names.contains(key));
-                self.claim_list.complete = true;
+                self.dead_claims.tell_all(&names, self.next);
+                (self.claim_list.complete, self.claim_list.since) = (true, self.next);
             }
             Change::Applied(claim) => self.put_claim(claim),
             Change::Deleted(claim) => {
                 self.remove_claim(&claim.key, &claim.uid);
-                if self.dead_claims.hold(&claim.key, &claim.uid) {
-                    self.dead_claims.0.remove(&claim.key);
-                }
+                self.dead_claims.tell(claim.key, claim.uid, self.next);
             }
         }
     }
 
+    /// The claim as the reply to this request showed it.
+    pub(super) fn learn_claim(&mut self, claim: Claim, asked: ActionId) {
+        let known = self.claims.get(&claim.key).is_some_and(|known| known.uid == claim.uid);
+        if known || asked >= self.claim_list.since {
+            self.put_claim(claim);
+        }
+    }
+
     /// The claim as a watch, a read or our own write showed it. An older sight of it changes nothing.
-    pub(super) fn put_claim(&mut self, claim: Claim) {
-        if self.dead_claims.hold(&claim.key, &claim.uid) {
+    fn put_claim(&mut self, claim: Claim) {
+        if self.dead_claims.hold(&claim.uid) {
             return;
         }
         if self.claims.get(&claim.key).is_some_and(|known| known.version >= claim.version) {
@@ -242,7 +306,7 @@ impl Known {
     /// This very claim is gone, a read has shown it; what watches still tell of it is old.
     pub(super) fn bury_claim(&mut self, key: &Key, uid: &Uid) {
         if self.claims.get(key).is_some_and(|known| known.uid == *uid) {
-            self.dead_claims.0.insert(key.clone(), uid.clone());
+            self.dead_claims.dig(key.clone(), uid.clone());
             self.remove_claim(key, uid);
         }
     }
@@ -273,7 +337,8 @@ impl Known {
             }
         }
         for port in numbers.into_iter().flatten() {
-            let bound = |key| self.claims.get(key).is_some_and(|claim: &Claim| claim.phase == ClaimPhase::Bound);
+            let bound =
+                |key| self.claims.get(key).is_some_and(|claim: &Claim| claim.phase == ClaimPhase::Bound);
             let promised = self.named(port).iter().any(bound);
             self.ledger.set_promised(port, promised);
             self.touched.push(Touch::Port(port));
@@ -295,23 +360,29 @@ impl Known {
                 let mut gone: Vec<_> = gone.map(|hostport| (hostport.port, hostport.uid.clone())).collect();
                 gone.sort_unstable();
                 gone.iter().for_each(|(port, uid)| self.remove_hostport(*port, uid));
-                self.dead_hostports.0.retain(|port, _| names.contains(port));
-                self.hostport_list.complete = true;
+                self.dead_hostports.tell_all(&names, self.next);
+                (self.hostport_list.complete, self.hostport_list.since) = (true, self.next);
             }
             Change::Applied(hostport) => self.put_hostport(hostport),
             Change::Deleted(hostport) => {
                 self.remove_hostport(hostport.port, &hostport.uid);
-                if self.dead_hostports.hold(&hostport.port, &hostport.uid) {
-                    self.dead_hostports.0.remove(&hostport.port);
-                }
+                self.dead_hostports.tell(hostport.port, hostport.uid, self.next);
             }
         }
     }
 
+    /// The HostPort as the reply to this request showed it.
+    pub(super) fn learn_hostport(&mut self, hostport: HostPort, asked: ActionId) {
+        let known = self.hostports.get(&hostport.port).is_some_and(|known| known.uid == hostport.uid);
+        if known || asked >= self.hostport_list.since {
+            self.put_hostport(hostport);
+        }
+    }
+
     /// The HostPort as a watch, a read or our own write showed it. An older sight of it changes nothing.
-    pub(super) fn put_hostport(&mut self, hostport: HostPort) {
+    fn put_hostport(&mut self, hostport: HostPort) {
         let port = hostport.port;
-        if self.dead_hostports.hold(&port, &hostport.uid) {
+        if self.dead_hostports.hold(&hostport.uid) {
             return;
         }
         if self.hostports.get(&port).is_some_and(|known| known.version >= hostport.version) {
@@ -324,7 +395,7 @@ impl Known {
     /// This very HostPort is gone, a read or our own DELETE has shown it; what watches still tell of it is old.
     pub(super) fn bury_hostport(&mut self, port: Port, uid: &Uid) {
         if self.hostports.get(&port).is_some_and(|known| known.uid == *uid) {
-            self.dead_hostports.0.insert(port, uid.clone());
+            self.dead_hostports.dig(port, uid.clone());
             self.remove_hostport(port, uid);
         }
     }
@@ -392,23 +463,34 @@ impl Known {
             }
             Change::ListDone => {
                 let names = std::mem::take(&mut self.class_list.names);
-                let gone: Vec<_> = self.classes.keys().filter(|name| !names.contains(*name)).cloned().collect();
+                let gone: Vec<_> =
+                    self.classes.keys().filter(|name| !names.contains(*name)).cloned().collect();
                 gone.iter().for_each(|name| self.remove_class(name));
-                self.class_list.complete = true;
+                self.dead_classes.tell_all(&names, self.next);
+                (self.class_list.complete, self.class_list.since) = (true, self.next);
             }
             Change::Applied(class) => self.put_class(class),
             Change::Deleted(class) => {
                 if self.classes.get(&class.name).is_some_and(|known| known.uid == class.uid) {
                     self.remove_class(&class.name);
                 }
+                self.dead_classes.tell(class.name, class.uid, self.next);
             }
         }
     }
 
+    /// The class as the reply to this request showed it.
+    pub(super) fn learn_class(&mut self, class: Class, asked: ActionId) {
+        let known = self.classes.get(&class.name).is_some_and(|known| known.uid == class.uid);
+        if known || asked >= self.class_list.since {
+            self.put_class(class);
+        }
+    }
+
     /// The class as a watch or our own write showed it. An older sight of it changes nothing.
-    pub(super) fn put_class(&mut self, class: Class) {
+    fn put_class(&mut self, class: Class) {
         let known = self.classes.get(&class.name);
-        if known.is_some_and(|known| known.version >= class.version) {
+        if self.dead_classes.hold(&class.uid) || known.is_some_and(|known| known.version >= class.version) {
             return;
         }
         if !known.is_some_and(|known| known.same_spec(&class)) {
@@ -445,7 +527,8 @@ impl Known {
             }
             Change::ListDone => {
                 let names = std::mem::take(&mut self.pod_list.names);
-                let mut gone: Vec<_> = self.pods.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                let mut gone: Vec<_> =
+                    self.pods.keys().filter(|key| !names.contains(*key)).cloned().collect();
                 gone.sort_unstable();
                 gone.into_iter().for_each(|key| self.put_pod(key, Box::default()));
                 self.pod_list.complete = true;
@@ -457,7 +540,11 @@ impl Known {
 
     /// The pod carries these numbers now; none: it is as good as gone.
     fn put_pod(&mut self, key: Key, ports: Box<[Port]>) {
-        let before = if ports.is_empty() { self.pods.remove(&key) } else { self.pods.insert(key.clone(), ports.clone()) };
+        let before = if ports.is_empty() {
+            self.pods.remove(&key)
+        } else {
+            self.pods.insert(key.clone(), ports.clone())
+        };
         let before = before.unwrap_or_default();
         for port in before.iter().filter(|port| !ports.contains(port)) {
             if let Some(pods) = self.carriers.get_mut(port) {
@@ -483,7 +570,8 @@ impl Known {
             }
             Change::ListDone => {
                 let names = std::mem::take(&mut self.service_list.names);
-                let mut gone: Vec<_> = self.services.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                let mut gone: Vec<_> =
+                    self.services.keys().filter(|key| !names.contains(*key)).cloned().collect();
                 gone.sort_unstable();
                 gone.into_iter().for_each(|key| self.put_service(key, Box::default()));
                 self.service_list.complete = true;
@@ -494,7 +582,11 @@ impl Known {
     }
 
     fn put_service(&mut self, key: Key, ports: Box<[Port]>) {
-        let before = if ports.is_empty() { self.services.remove(&key) } else { self.services.insert(key, ports.clone()) };
+        let before = if ports.is_empty() {
+            self.services.remove(&key)
+        } else {
+            self.services.insert(key, ports.clone())
+        };
         for port in before.unwrap_or_default() {
             if let Some(count) = self.node_ports.get_mut(&port) {
                 *count -= 1;

@@ -16,7 +16,7 @@ mod restore;
 mod schedule;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -58,6 +58,15 @@ impl Default for Config {
     }
 }
 
+/// A request whose outcome has not been told.
+#[derive(Debug)]
+struct Asked {
+    asker: Asker,
+    action: Action,
+    /// The HostPort that was known when it was asked for: if it is not there, this one is gone.
+    known: Option<Uid>,
+}
+
 /// Who waits for the outcome of an action.
 #[derive(Clone, Debug)]
 enum Asker {
@@ -97,7 +106,7 @@ pub struct Core {
     now: Now,
     next_id: u64,
     out: Vec<(ActionId, Action)>,
-    asked: HashMap<ActionId, (Asker, Action)>,
+    asked: BTreeMap<ActionId, Asked>,
     schedule: Schedule<Alarm>,
 
     claims: Dirty<Key>,
@@ -108,6 +117,8 @@ pub struct Core {
     binds: usize,
 
     claim_jobs: HashMap<Key, ClaimJob>,
+    /// Claims that are not looked at before this time.
+    resting: HashMap<Key, Duration>,
     port_jobs: HashMap<Port, PortJob>,
     /// Numbers that a claim's job works on.
     locks: HashMap<Port, Key>,
@@ -126,7 +137,7 @@ impl Core {
             now: Now::default(),
             next_id: 0,
             out: Vec::new(),
-            asked: HashMap::new(),
+            asked: BTreeMap::new(),
             schedule: Schedule::default(),
             claims: Dirty::default(),
             ports: Dirty::default(),
@@ -134,6 +145,7 @@ impl Core {
             queue: Queue::default(),
             binds: 0,
             claim_jobs: HashMap::new(),
+            resting: HashMap::new(),
             port_jobs: HashMap::new(),
             locks: HashMap::new(),
             sightings: HashMap::new(),
@@ -200,11 +212,21 @@ impl Core {
             self.schedule.at(now.mono + AGAIN, Alarm::Again(id));
             return;
         }
-        let Some((asker, action)) = self.asked.remove(&id) else { return };
+        let Some(Asked { asker, action, known }) = self.asked.remove(&id) else { return };
+        match (&action, &outcome) {
+            (_, Outcome::Claim(claim)) => self.known.learn_claim((**claim).clone(), id),
+            (_, Outcome::HostPort(hostport)) => self.known.learn_hostport((**hostport).clone(), id),
+            (_, Outcome::Class(class)) => self.known.learn_class((**class).clone(), id),
+            (Action::GetHostPort(port), Outcome::NotFound) => {
+                known.into_iter().for_each(|uid| self.known.bury_hostport(*port, &uid));
+            }
+            _ => {}
+        }
+        self.count_requests();
         match asker {
             Asker::Claim(key) => self.claim_answered(&key, action, outcome),
             Asker::Port(port) => self.port_answered(port, action, outcome),
-            Asker::Class(name) => self.class_answered(&name, outcome),
+            Asker::Class(name) => self.class_answered(&name, &outcome),
             Asker::Carriers(namespace) => self.pods_answered(namespace, outcome),
         }
     }
@@ -216,8 +238,8 @@ impl Core {
             Alarm::ClassStatus(name) => drop(self.class_status.insert(name)),
             Alarm::Carriers(namespace) => self.lists.ring(namespace),
             Alarm::Again(id) => {
-                if let Some((_, action)) = self.asked.get(&id) {
-                    self.out.push((id, action.clone()));
+                if let Some(asked) = self.asked.get(&id) {
+                    self.out.push((id, asked.action.clone()));
                 }
             }
         }
@@ -243,6 +265,11 @@ impl Core {
 
     fn spread_port(&mut self, port: Port) {
         self.ports.push(port);
+        self.spread_to_claims(port);
+    }
+
+    /// Lets those look again who wait for the number, or for the end of a job on it.
+    fn spread_to_claims(&mut self, port: Port) {
         self.known.named(port).iter().cloned().for_each(|key| self.claims.push(key));
         self.queue.wanting(port).for_each(|key| self.claims.push(key));
         let hostport = self.known.hostport(port);
@@ -261,8 +288,19 @@ impl Core {
     fn ask(&mut self, asker: Asker, action: Action) {
         let id = ActionId(self.next_id);
         self.next_id += 1;
-        self.asked.insert(id, (asker, action.clone()));
+        let known = match &action {
+            Action::GetHostPort(port) => self.known.hostport(*port).map(|hostport| hostport.uid.clone()),
+            _ => None,
+        };
+        self.asked.insert(id, Asked { asker, action: action.clone(), known });
         self.out.push((id, action));
+        self.count_requests();
+    }
+
+    fn count_requests(&mut self) {
+        let next = ActionId(self.next_id);
+        let oldest = self.asked.first_key_value().map_or(next, |(id, _)| *id);
+        self.known.requests(next, oldest);
     }
 
     /// An action that nobody waits for.

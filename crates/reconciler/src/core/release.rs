@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use allocator::Port;
 use crds::{HostPortPhase, ReclaimPolicy, ReuseDelay};
 
-use super::{Alarm, Asker, Core, REFUSED, carriers::Curious};
+use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
     seen::{Claim, HostPort, Key, Pod, Uid, Version},
@@ -93,7 +93,9 @@ impl Core {
         }
         match hostport.phase {
             HostPortPhase::Bound => self.read_claim(hostport, Step::ReadBeforeRelease),
-            HostPortPhase::Released if hostport.policy == ReclaimPolicy::Delete || verdict == Verdict::Surplus => {
+            HostPortPhase::Released
+                if hostport.policy == ReclaimPolicy::Delete || verdict == Verdict::Surplus =>
+            {
                 self.rest(hostport);
             }
             HostPortPhase::Released | HostPortPhase::Available => {}
@@ -117,14 +119,16 @@ impl Core {
         let seen = self.sightings.get(&port).filter(|seen| seen.version == hostport.version);
         let Some(seen) = seen else { return self.read_claim(hostport, Step::ReadBeforeRest) };
         let delay = hostport.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get());
-        let by_own_clock = (seen.at + delay.min(IN_FLIGHT)).saturating_sub(self.now.mono);
+        let by_own_clock = |rest: Duration| (seen.at + rest).saturating_sub(self.now.mono);
         let until = hostport.released_at.unwrap_or_default().saturating_add(delay.as_millis() as i64);
         let by_wall_clock = Duration::from_millis(until.saturating_sub(self.now.wall).max(0) as u64);
-        let left = by_own_clock.max(by_wall_clock);
+        // A releasedAt of a clock that was ahead holds nothing up for longer than the rest itself.
+        let left = by_wall_clock.min(by_own_clock(delay)).max(by_own_clock(delay.min(IN_FLIGHT)));
         if !left.is_zero() {
             return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Port(port));
         }
-        let known_user = hostport.holder.as_ref().and_then(|it| self.known.carrier_in(port, &it.key.namespace));
+        let known_user =
+            hostport.holder.as_ref().and_then(|it| self.known.carrier_in(port, &it.key.namespace));
         if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(pod))) {
             return; // Said already; the pod's end names the number again.
         }
@@ -148,18 +152,16 @@ impl Core {
     }
 
     pub(super) fn port_answered(&mut self, port: Port, action: Action, outcome: Outcome) {
-        match &outcome {
-            Outcome::Claim(claim) => self.known.put_claim((**claim).clone()),
-            Outcome::HostPort(hostport) => self.known.put_hostport((**hostport).clone()),
-            _ => {}
-        }
         let Some(PortJob { hostport, step }) = self.port_jobs.remove(&port) else { return };
         if let Outcome::Refused(words) = &outcome {
             tracing::warn!(%port, ?action, error = %words, "the API server refused a request");
-            return self.schedule.at(self.now.mono + REFUSED, Alarm::Port(port));
+            return self.finish_later(port, REFUSED);
         }
         match (step, outcome) {
-            (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::Claim(claim)) => {
+            (
+                Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree,
+                Outcome::Claim(claim),
+            ) => {
                 self.claim_was_read(*hostport, step, Some(&claim));
             }
             (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::NotFound) => {
@@ -185,10 +187,6 @@ impl Core {
             }
             (Step::Free, Outcome::HostPort(_)) => {
                 self.audit(Deed::Free, &hostport);
-                self.finish_port(port);
-            }
-            (Step::Reread, Outcome::NotFound) => {
-                self.known.bury_hostport(port, &hostport.uid);
                 self.finish_port(port);
             }
             (Step::Reread, _) => self.finish_port(port),
@@ -224,7 +222,8 @@ impl Core {
     }
 
     fn release_of(&self, hostport: &HostPort, verdict: Verdict) -> HostPortChange {
-        let delay = self.known.class(&hostport.class).map_or(ReuseDelay::DEFAULT.get(), |class| class.reuse_delay);
+        let delay =
+            self.known.class(&hostport.class).map_or(ReuseDelay::DEFAULT.get(), |class| class.reuse_delay);
         let retained = hostport.policy == ReclaimPolicy::Retain && verdict == Verdict::Gone;
         HostPortChange::Release {
             // Rounded up: I4 must hold for those who read whole seconds.
@@ -238,10 +237,7 @@ impl Core {
     pub(super) fn port_sees_pods(&mut self, port: Port, pods: Result<&[Pod], &Outcome>) {
         let Some(PortJob { hostport, .. }) = self.port_jobs.remove(&port) else { return };
         let Some(holder) = hostport.holder.clone() else { return self.finish_port(port) };
-        let Ok(pods) = pods else {
-            self.schedule.at(self.now.mono + REFUSED, Alarm::Port(port));
-            return;
-        };
+        let Ok(pods) = pods else { return self.finish_later(port, REFUSED) };
         let user = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
         let user = user.filter(|pod| pod.ports.contains(&port)).map(|pod| &pod.key).min();
         match user {
@@ -255,10 +251,7 @@ impl Core {
             Some(pod) if hostport.held_by.as_deref() != Some(&*used_by(pod)) => {
                 self.swap(*hostport, HostPortChange::Hold { by: used_by(pod) }, Step::Hold);
             }
-            Some(_) => {
-                // The pod watch is behind the LIST.
-                self.schedule.at(self.now.mono + super::AGAIN, Alarm::Port(port));
-            }
+            Some(_) => self.finish_later(port, AGAIN), // The pod watch is behind the LIST.
         }
     }
 
@@ -274,6 +267,12 @@ impl Core {
     /// Looks at the number again, and lets its claim and its class do so.
     fn finish_port(&mut self, port: Port) {
         self.spread_port(port);
+    }
+
+    /// Looks at the number again after a pause; its claim may do so at once.
+    fn finish_later(&mut self, port: Port, pause: Duration) {
+        self.schedule.at(self.now.mono + pause, Alarm::Port(port));
+        self.spread_to_claims(port);
     }
 }
 

@@ -2,26 +2,25 @@
 //! mistake, or the status was tampered with. It gets that very number back by an ordinary, checked grant, or
 //! is Lost. Its number never changes (I2).
 
-use std::sync::Arc;
-
 use allocator::Port;
 use crds::{ClaimPhase, HostPortPhase};
 
 use super::{
-    Asker, ClaimJob, Core,
+    AGAIN, Asker, ClaimJob, Core,
     binding::{Way, carried_outside},
     carriers::Curious,
 };
 use crate::{
-    action::{Action, Deed, HostPortChange, Outcome},
+    action::{Action, Deed, HostPortChange, Notice, Outcome},
     seen::{Claim, HostPort, Key, Pod, Uid, Version},
     text::{self, Trouble},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    ReadClaim,
     ReadPort,
+    /// After the HostPort: only then does the claim's uid show that another one in the claimRef is stale (C1).
+    ReadClaim,
     ListPods,
     Create,
     Swap,
@@ -35,55 +34,54 @@ enum Step {
 pub(super) struct Restore {
     pub(super) port: Port,
     pub(super) uid: Uid,
-    class: Arc<str>,
+    /// The HostPort as read by this job, if there is one.
+    hostport: Option<Box<HostPort>>,
     /// The claim as read by this job.
     claim: Option<Box<Claim>>,
+    /// What to tell when the claim is Lost.
+    notice: Option<Notice>,
     /// The HostPort that is to be taken.
     swap: Option<(Uid, Version)>,
     step: Step,
 }
 
 impl Restore {
-    /// Begins with a read of the claim.
-    pub(super) fn new(claim: &Claim, port: Port, class: Arc<str>) -> Self {
-        Self { port, uid: claim.uid.clone(), class, claim: None, swap: None, step: Step::ReadClaim }
+    /// Begins with a read of the HostPort.
+    pub(super) fn begin(claim: &Claim, port: Port) -> (Self, Action) {
+        let uid = claim.uid.clone();
+        let job =
+            Self { port, uid, hostport: None, claim: None, notice: None, swap: None, step: Step::ReadPort };
+        (job, Action::GetHostPort(port))
     }
 }
 
 impl Core {
     pub(super) fn restore_answered(&mut self, key: &Key, mut job: Restore, outcome: Outcome) {
         match (job.step, outcome) {
+            (Step::ReadPort, outcome @ (Outcome::HostPort(_) | Outcome::NotFound)) => {
+                job.hostport = if let Outcome::HostPort(hostport) = outcome { Some(hostport) } else { None };
+                self.restore_ask(key, job, Step::ReadClaim, |_| Action::GetClaim(key.clone()));
+            }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 // A stale cache must not make a dead claim's HostPort again.
                 if claim.uid != job.uid || claim.named() != Some(job.port) || claim.deleting {
                     return self.finish_claim_job(key, ClaimJob::Restore(job));
                 }
                 job.claim = Some(claim);
-                self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.port));
-            }
-            (Step::ReadPort, Outcome::HostPort(hostport)) => self.restore_meets(key, job, &hostport),
-            (Step::ReadPort, Outcome::NotFound) => {
-                self.forget_hostport(job.port);
-                let trouble = job.claim.as_ref().and_then(|claim| self.refusal(claim, job.port));
-                if let Some(trouble) = trouble {
-                    return self.write_lost(key, job, trouble.as_lost());
+                match job.hostport.clone() {
+                    Some(hostport) => self.restore_meets(key, job, &hostport),
+                    None => self.restore_makes(key, job),
                 }
-                let new = self.new_hostport(job.port, &job.class, key, &job.uid);
-                self.restore_ask(key, job, Step::Create, |_| Action::CreateHostPort(new));
             }
             (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&job.uid) => {
                 self.audit(Deed::Grant, &hostport);
-                self.restored(key, job);
+                self.restored(key, job, &hostport);
             }
             (Step::Create, Outcome::Exists) | (Step::Swap, Outcome::Conflict | Outcome::NotFound) => {
                 self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.port));
             }
-            (Step::WriteStatus, Outcome::Claim(claim)) => {
-                if claim.phase == ClaimPhase::Lost {
-                    let trouble = Trouble::lost(job.port);
-                    let notice = self.notice(&claim, &trouble);
-                    notice.into_iter().for_each(|notice| self.say(Action::Tell(notice)));
-                }
+            (Step::WriteStatus, Outcome::Claim(_)) => {
+                job.notice.take().into_iter().for_each(|notice| self.say(Action::Tell(notice)));
                 self.finish_claim_job(key, ClaimJob::Restore(job));
             }
             (Step::WriteStatus, _) => {
@@ -94,11 +92,25 @@ impl Core {
         }
     }
 
+    /// No HostPort stands: it is made again, if the class still hands the number out.
+    fn restore_makes(&mut self, key: &Key, job: Restore) {
+        let Some(claim) = &job.claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        match self.class_again(claim, job.port) {
+            Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
+            Ok(class) => {
+                let new = self.new_hostport(job.port, &class, key, &job.uid);
+                self.restore_ask(key, job, Step::Create, |_| Action::CreateHostPort(new));
+            }
+        }
+    }
+
     /// The HostPort stands: is it ours, may we take it, or is the number lost?
     fn restore_meets(&mut self, key: &Key, mut job: Restore, hostport: &HostPort) {
-        let Some(claim) = job.claim.clone() else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        let Some(claim) = job.claim.clone() else {
+            return self.finish_claim_job(key, ClaimJob::Restore(job));
+        };
         if hostport.is_held_by(&job.uid) {
-            return self.restored(key, job);
+            return self.restored(key, job, hostport);
         }
         if !self.may_take(&claim, hostport) {
             let trouble = Trouble::lost(job.port);
@@ -106,7 +118,6 @@ impl Core {
         }
         let Way::Swap { uid, version, nobodys } = Way::taking(hostport) else { return };
         job.swap = Some((uid, version));
-        job.class = hostport.class.clone();
         debug_assert_eq!(nobodys, hostport.phase == HostPortPhase::Available);
         if nobodys {
             job.step = Step::ListPods;
@@ -121,7 +132,7 @@ impl Core {
         if pods.is_ok_and(|pods| carried_outside(pods, job.port, &key.namespace).is_none()) {
             self.restore_swap(key, job);
         } else {
-            self.end_later(key, ClaimJob::Restore(job));
+            self.end_later(key, ClaimJob::Restore(job), AGAIN);
         }
     }
 
@@ -135,29 +146,38 @@ impl Core {
     }
 
     /// The number is back. A Bound claim says so already; a Lost one is told.
-    fn restored(&mut self, key: &Key, job: Restore) {
+    fn restored(&mut self, key: &Key, job: Restore, hostport: &HostPort) {
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
         let Some(claim) = claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
-        let status = Box::new(self.bound_status(claim, job.port, &job.class));
+        let status = Box::new(self.bound_status(claim, job.port, &hostport.class));
         let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
 
     /// C2: only after a live read of the HostPort, or of its absence, has shown that the number cannot be had.
-    fn write_lost(&mut self, key: &Key, job: Restore, trouble: Trouble) {
-        let Some(claim) = job.claim.as_deref() else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+    fn write_lost(&mut self, key: &Key, mut job: Restore, trouble: Trouble) {
+        let Some(claim) = job.claim.as_deref() else {
+            return self.finish_claim_job(key, ClaimJob::Restore(job));
+        };
         let class = claim.used_class.clone().or_else(|| claim.class.clone());
         let conditions = text::troubled(&trouble);
         let status = self.status(claim, ClaimPhase::Lost, class, claim.port, conditions);
         if status.digest() == claim.status_digest {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         }
+        job.notice = self.notice(claim, &trouble);
         let status = Box::new(status);
         let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
 
-    fn restore_ask(&mut self, key: &Key, mut job: Restore, step: Step, action: impl FnOnce(&Restore) -> Action) {
+    fn restore_ask(
+        &mut self,
+        key: &Key,
+        mut job: Restore,
+        step: Step,
+        action: impl FnOnce(&Restore) -> Action,
+    ) {
         job.step = step;
         let action = action(&job);
         self.claim_jobs.insert(key.clone(), ClaimJob::Restore(job));

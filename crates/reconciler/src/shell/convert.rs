@@ -66,7 +66,8 @@ impl TryFrom<SlimHostPortClaim> for Claim {
     fn try_from(claim: SlimHostPortClaim) -> Result<Self, Senseless> {
         let SlimHostPortClaim { metadata: meta, spec, status } = claim;
         let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
-        let ready = ready.map(|it| Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() });
+        let ready =
+            ready.map(|it| Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() });
         // A status with a number that is none was written by someone else; as none, it is written anew.
         let named = status.port.and_then(|number| port(number).ok());
         let status_digest = claim_digest(
@@ -104,10 +105,9 @@ impl TryFrom<SlimHostPort> for HostPort {
 
     fn try_from(hostport: SlimHostPort) -> Result<Self, Senseless> {
         let SlimHostPort { metadata: meta, spec } = hostport;
-        let holder = spec.claim_ref.map(|claim| Holder {
-            key: Key::new(&claim.namespace, &claim.name),
-            uid: claim.uid.into(),
-        });
+        let holder = spec
+            .claim_ref
+            .map(|claim| Holder { key: Key::new(&claim.namespace, &claim.name), uid: claim.uid.into() });
         Ok(Self {
             port: port(spec.port)?,
             uid: uid(&meta)?,
@@ -167,7 +167,8 @@ impl TryFrom<HostPortClass> for Class {
             PortRange::new(start, end).ok()
         };
         let pools = spec.pools.iter().filter_map(|pool| range(pool.start, pool.end)).collect();
-        let exclude = spec.exclude.iter().filter_map(|it| range(it.start, it.end.unwrap_or(it.start))).collect();
+        let exclude =
+            spec.exclude.iter().filter_map(|it| range(it.start, it.end.unwrap_or(it.start))).collect();
         let numbers = [
             status.capacity,
             status.allocated,
@@ -177,7 +178,8 @@ impl TryFrom<HostPortClass> for Class {
             status.reserved,
             status.waiting,
         ];
-        let words = |it: &ApiCondition| (it.type_.clone(), it.status.clone(), it.reason.clone(), it.message.clone());
+        let words =
+            |it: &ApiCondition| (it.type_.clone(), it.status.clone(), it.reason.clone(), it.message.clone());
         let conditions: Vec<_> = status.conditions.iter().map(words).collect();
         let conditions = conditions.iter().map(|it| (&*it.0, &*it.1, &*it.2, &*it.3));
         let status_digest = class_digest(status.observed_generation, &status.pools, numbers, conditions);
@@ -192,7 +194,9 @@ impl TryFrom<HostPortClass> for Class {
             version: version(&meta)?,
             generation: meta.generation.unwrap_or_default(),
             created: seconds(meta.creation_timestamp.as_ref()),
-            is_default: annotations.and_then(|all| all.get(ANNOTATION_DEFAULT_CLASS)).is_some_and(|it| it == "true"),
+            is_default: annotations
+                .and_then(|all| all.get(ANNOTATION_DEFAULT_CLASS))
+                .is_some_and(|it| it == "true"),
             pools,
             exclude,
             strategy: spec.strategy,

@@ -31,7 +31,7 @@ use crate::{
 /// How long one attempt may take. The API server itself gives up after 34 s.
 const ATTEMPT: Duration = Duration::from_secs(15);
 /// How many requests may be under way at once.
-const CONCURRENCY: usize = 128;
+const CONCURRENCY: usize = 64;
 
 /// Carries actions out and tells what came of them.
 pub(super) struct Executor {
@@ -86,8 +86,10 @@ impl Inner {
         let Ok(_room) = self.room.acquire().await else { return Outcome::Failed("shutting down".to_owned()) };
         let request = name(&action);
         let started = std::time::Instant::now();
-        let policy =
-            ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_times(6).with_jitter();
+        let policy = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_times(6)
+            .with_jitter();
         let attempt = || async {
             match timeout(ATTEMPT, self.request(&action)).await {
                 Ok(answer) => answer,
@@ -237,7 +239,9 @@ impl Fault {
             Fault::Api(error) => match *error {
                 Error::Api(status) => match (status.code, status.reason.as_str()) {
                     // To create something where there is no such resource: our definitions are missing.
-                    (404, _) if matches!(action, Action::CreateHostPort(_)) => Outcome::Refused(status.message),
+                    (404, _) if matches!(action, Action::CreateHostPort(_)) => {
+                        Outcome::Refused(status.message)
+                    }
                     (404, _) => Outcome::NotFound,
                     (409, "AlreadyExists") => Outcome::Exists,
                     (409, _) => Outcome::Conflict,
@@ -254,7 +258,11 @@ impl Fault {
 impl Outcome {
     fn name(&self) -> &'static str {
         match self {
-            Outcome::Claim(_) | Outcome::HostPort(_) | Outcome::Class(_) | Outcome::Pods(_) | Outcome::Done => "ok",
+            Outcome::Claim(_)
+            | Outcome::HostPort(_)
+            | Outcome::Class(_)
+            | Outcome::Pods(_)
+            | Outcome::Done => "ok",
             Outcome::NotFound => "not_found",
             Outcome::Conflict => "conflict",
             Outcome::Exists => "exists",
@@ -279,4 +287,3 @@ fn name(action: &Action) -> &'static str {
         Action::Audit(_) => "audit",
     }
 }
-

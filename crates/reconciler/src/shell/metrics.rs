@@ -44,9 +44,17 @@ impl Metrics {
             frees: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("hostport");
-        registry.register("requests", "Requests to the API server, by what came of them", metrics.requests.clone());
+        registry.register(
+            "requests",
+            "Requests to the API server, by what came of them",
+            metrics.requests.clone(),
+        );
         registry.register("request_seconds", "How long they took, retries included", metrics.seconds.clone());
-        registry.register("requests_in_flight", "Requests that wait for an answer", metrics.in_flight.clone());
+        registry.register(
+            "requests_in_flight",
+            "Requests that wait for an answer",
+            metrics.in_flight.clone(),
+        );
         registry.register("grants", "Ports granted to claims", metrics.grants.clone());
         registry.register("frees", "Ports given back to their pools", metrics.frees.clone());
         metrics

@@ -34,7 +34,8 @@ struct Budget {
 
 impl Notices {
     pub(super) fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "hostport".to_owned(), instance: std::env::var("POD_NAME").ok() };
+        let reporter =
+            Reporter { controller: "hostport".to_owned(), instance: std::env::var("POD_NAME").ok() };
         Self { recorder: Recorder::new(client, reporter), budgets: Arc::default() }
     }
 
@@ -67,7 +68,9 @@ impl Notices {
         };
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        budgets.retain(|_, budget| budget.left < BURST && now - budget.since < REFILL * BURST || budget.since == now);
+        budgets.retain(|_, budget| {
+            budget.left < BURST && now - budget.since < REFILL * BURST || budget.since == now
+        });
         let budget = budgets.entry((namespace, notice.reason)).or_insert(Budget { left: BURST, since: now });
         let refill = (now - budget.since).as_secs() / REFILL.as_secs();
         if refill > 0 {

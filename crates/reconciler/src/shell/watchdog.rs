@@ -28,7 +28,9 @@ pub(super) async fn watch_for_rewind(client: Client) -> anyhow::Result<()> {
         ];
         for (newest, version) in newest.iter_mut().zip(versions) {
             // An API server that does not answer is the watches' affair.
-            let Some(version) = version.ok().flatten().and_then(|text| text.parse::<u64>().ok()) else { continue };
+            let Some(version) = version.ok().flatten().and_then(|text| text.parse::<u64>().ok()) else {
+                continue;
+            };
             if version < *newest {
                 bail!(
                     "the API server is at resourceVersion {version}, it was at {newest}: its store was restored. All \

@@ -42,7 +42,9 @@ impl Watches {
         self.watch::<SlimPod>(tasks, Api::all(client.clone()), all.fields(LIVE), |change| {
             match parse::<_, Pod>(change)? {
                 // A pod's ports never change: one without host ports never matters.
-                Change::Listed(pod) | Change::Applied(pod) | Change::Deleted(pod) if pod.ports.is_empty() => None,
+                Change::Listed(pod) | Change::Applied(pod) | Change::Deleted(pod) if pod.ports.is_empty() => {
+                    None
+                }
                 change => Some(Event::Pod(change)),
             }
         });
@@ -87,7 +89,9 @@ where
     let object = |object: K| {
         let name = object.name_any();
         let parsed = object.try_into();
-        parsed.inspect_err(|error| tracing::error!(kind = %K::kind(&()), name, %error, "object left out")).ok()
+        parsed
+            .inspect_err(|error| tracing::error!(kind = %K::kind(&()), name, %error, "object left out"))
+            .ok()
     };
     Some(match change {
         watcher::Event::Init => Change::Listing,
@@ -97,4 +101,3 @@ where
         watcher::Event::Delete(deleted) => Change::Deleted(object(deleted)?),
     })
 }
-

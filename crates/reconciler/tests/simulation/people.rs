@@ -110,14 +110,18 @@ impl World {
     }
 
     pub fn delete_claim(&mut self, key: &Key) {
-        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else { return };
+        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else {
+            return;
+        };
         self.people(format!("tenant deletes claim {key}={}", claim.uid), |server| {
             server.put_claim(Claim { deleting: true, generation: claim.generation + 1, ..claim });
         });
     }
 
     pub fn strip_finalizers(&mut self, key: &Key) {
-        let Some(claim) = self.server.claims.get(key).filter(|it| !it.finalizers.is_empty()).cloned() else { return };
+        let Some(claim) = self.server.claims.get(key).filter(|it| !it.finalizers.is_empty()).cloned() else {
+            return;
+        };
         self.people(format!("somebody strips the finalizers of {key}={}", claim.uid), |server| {
             server.put_claim(Claim { finalizers: vec![], ..claim });
         });
@@ -139,6 +143,7 @@ impl World {
         if self.server.hostports.contains_key(&number) {
             self.judge.hand_deleted(number, &mut self.admissions);
             self.people(format!("admin deletes HostPort {number}"), |server| server.remove_hostport(number));
+            self.judge.forget(number);
         }
     }
 
@@ -172,6 +177,9 @@ impl World {
                 (hostport.released_at, hostport.reuse_delay, hostport.held_by) = (None, None, None);
             }
         });
+        if self.server.hostports.get(&number).is_some_and(|it| it.holder.is_none()) {
+            self.judge.forget(number);
+        }
     }
 
     /// A pod of the claim comes to admission: the first of its two reads. The other may come later.
@@ -187,7 +195,8 @@ impl World {
         let reads = if claim_first { Reads::HostPort } else { Reads::Claim };
         let deadline = self.server.now + IN_FLIGHT;
         let admission = Admission { pod, claim: claim.uid.clone(), reads, deadline, excused: false };
-        let passes = if claim_first { self.claim_admits(&admission, &key) } else { self.hostport_admits(&admission) };
+        let passes =
+            if claim_first { self.claim_admits(&admission, &key) } else { self.hostport_admits(&admission) };
         if passes {
             self.note(|_| format!("pod {name} of {key}={} comes to admission, port {number}", claim.uid));
             self.admissions.push(admission);
@@ -228,16 +237,20 @@ impl World {
         let admission = self.admissions.swap_remove(at);
         if admission.reads == Reads::None && admission.deadline >= self.server.now {
             self.judge.admitted.insert(admission.pod.key.clone(), admission.clone());
-            self.people(format!("pod {} is stored on {}", admission.pod.key, admission.pod.ports[0]), |server| {
-                put_pod(server, admission.pod);
-            });
+            self.people(
+                format!("pod {} is stored on {}", admission.pod.key, admission.pod.ports[0]),
+                |server| {
+                    put_pod(server, admission.pod);
+                },
+            );
         }
     }
 
     /// A pod of a claim, admitted and stored at once.
     pub fn run_pod(&mut self, name: &str, key: &Key) {
         self.admit(name, key, true);
-        let at = self.admissions.iter().position(|it| &*it.pod.key.name == name).expect("the pod was refused");
+        let at =
+            self.admissions.iter().position(|it| &*it.pod.key.name == name).expect("the pod was refused");
         self.admit_on(at);
         self.store(at);
     }

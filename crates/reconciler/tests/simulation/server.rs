@@ -57,10 +57,12 @@ impl Server {
                 Outcome::Pods(self.pods.values().filter(of).cloned().collect())
             }
             Action::CreateHostPort(new) => self.create_hostport(new),
-            Action::PatchHostPort { port, uid, version, change } => match self.precondition(*port, uid, *version) {
-                Err(outcome) => outcome,
-                Ok(before) => self.patch_hostport(before, change),
-            },
+            Action::PatchHostPort { port, uid, version, change } => {
+                match self.precondition(*port, uid, *version) {
+                    Err(outcome) => outcome,
+                    Ok(before) => self.patch_hostport(before, change),
+                }
+            }
             Action::DeleteHostPort { port, uid, version } => match self.precondition(*port, uid, *version) {
                 Err(outcome) => outcome,
                 Ok(_) => {
@@ -130,7 +132,8 @@ impl Server {
             }
             HostPortChange::Hold { by } => after.held_by = Some(by.clone()),
             HostPortChange::Clear => {
-                (after.holder, after.released_at, after.reuse_delay, after.held_by) = (None, None, None, None);
+                (after.holder, after.released_at, after.reuse_delay, after.held_by) =
+                    (None, None, None, None);
             }
         }
         match broken_rule(&before, &after) {

@@ -110,7 +110,11 @@ impl World {
 
     pub fn note(&mut self, words: impl FnOnce(&Server) -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>6.1}s  {}", (self.server.now % 10_000_000) as f64 / 1000.0, words(&self.server)));
+            trace.push(format!(
+                "{:>6.1}s  {}",
+                (self.server.now % 10_000_000) as f64 / 1000.0,
+                words(&self.server)
+            ));
         }
     }
 
@@ -153,7 +157,7 @@ impl World {
         self.judge.remember(&self.server);
         let result = change(&mut self.server);
         for changed in std::mem::take(&mut self.server.changes) {
-            self.judge.look(&self.server, &mut self.admissions, actor, &changed);
+            self.judge.look(&self.server, actor, &changed);
             let (kind, event) = changed.event();
             self.controllers.iter_mut().for_each(|it| it.backlog[kind].push_back(event.clone()));
         }
@@ -206,7 +210,9 @@ impl World {
     pub fn land(&mut self, index: usize, id: ActionId) {
         let action = self.controllers[index].requests[&id].action.clone();
         let outcome = self.change(Actor::Controller, |server| server.request(&action));
-        self.note(|_| format!("controller {index}'s request lands: {} -> {}", words(&action), short(&outcome)));
+        self.note(|_| {
+            format!("controller {index}'s request lands: {} -> {}", words(&action), short(&outcome))
+        });
         if let Some(request) = self.controllers[index].requests.get_mut(&id) {
             request.outcome = Some(outcome);
         }
@@ -289,7 +295,9 @@ pub fn words(action: &Action) -> String {
     match action {
         Action::GetClaim(key) => format!("GET claim {key}"),
         Action::GetHostPort(port) => format!("GET {port}"),
-        Action::ListPods(namespace) => format!("LIST pods of {}", namespace.as_ref().map_or("all", Arc::as_ref)),
+        Action::ListPods(namespace) => {
+            format!("LIST pods of {}", namespace.as_ref().map_or("all", Arc::as_ref))
+        }
         Action::CreateHostPort(new) => format!("create {} for {}={}", new.port, new.key, new.uid),
         Action::PatchHostPort { port, version, change, .. } => format!("CAS {port}@{version} {change:?}"),
         Action::DeleteHostPort { port, version, .. } => format!("DELETE {port}@{version}"),

@@ -1,0 +1,212 @@
+//! Looks at every change of the store and says which invariant it breaks. What an administrator does by hand is
+//! excused, and nothing else (model/README, "Excuses").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use allocator::Port;
+use crds::{ClaimPhase, HostPortPhase};
+use reconciler::seen::{Claim, HostPort, Key, Uid};
+
+use crate::{
+    server::{Changed, Server},
+    world::Admission,
+};
+
+/// A pod admitted before its claim was gone is stored by then (I3).
+const OWN_CLOCK: i64 = 40_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    Controller,
+    People,
+}
+
+/// The claim that could last be admitted on a number, when that was, and for how long others keep off.
+#[derive(Clone, Debug)]
+struct Last {
+    key: Key,
+    at: i64,
+    delay: i64,
+}
+
+#[derive(Default)]
+pub struct Judge {
+    /// The first thing found.
+    pub violation: Option<String>,
+    /// Claims whose status a tenant wrote.
+    pub tampered: BTreeSet<Uid>,
+    /// Numbers whose HostPort an administrator deleted or cleared.
+    pub hand: BTreeSet<Port>,
+    /// Live pods that came through admission.
+    pub admitted: BTreeMap<Key, Admission>,
+    /// Wall clocks differ or jump: only each process's own clock is to be trusted.
+    pub skewed: bool,
+    /// One controller that never dies: it knows of each status that it has written.
+    pub alone: bool,
+    /// A reuseDelay below 40 s is in use: pods in flight are not protected.
+    pub short_delays: bool,
+    last: BTreeMap<Port, Last>,
+}
+
+impl Judge {
+    pub fn accuse(&mut self, words: String) {
+        self.violation.get_or_insert(words);
+    }
+
+    /// HostPort deleted by hand: the administrator's promise that nothing uses the number.
+    pub fn hand_deleted(&mut self, port: Port, in_flight: &mut [Admission]) {
+        self.cleared(port, in_flight);
+        let stored = self.admitted.values_mut().filter(|it| it.pod.ports.contains(&port));
+        stored.for_each(|it| it.excused = true);
+    }
+
+    /// claimRef cleared by hand: nobody is about to use the number.
+    pub fn cleared(&mut self, port: Port, in_flight: &mut [Admission]) {
+        self.hand.insert(port);
+        in_flight.iter_mut().filter(|it| it.pod.ports.contains(&port)).for_each(|it| it.excused = true);
+    }
+
+    /// After an administrator's act nothing is owed to the claim that had the number.
+    pub fn forget(&mut self, port: Port) {
+        self.last.remove(&port);
+    }
+
+    /// Notes which claims could be admitted at this moment.
+    pub fn remember(&mut self, server: &Server) {
+        for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
+            let Some(port) = claim.port else { continue };
+            if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
+                let last = Last { key: claim.key.clone(), at: server.now, delay: 60_000 };
+                self.last.insert(port, last);
+            }
+        }
+    }
+
+    pub fn look(&mut self, server: &Server, actor: Actor, changed: &Changed) {
+        match changed {
+            Changed::Claim(Some(before), Some(after)) if actor == Actor::Controller => {
+                self.look_at_status(server, before, after);
+            }
+            Changed::HostPort(before, after) => {
+                if actor == Actor::Controller {
+                    self.look_at_loss(server, before.as_ref(), after.as_ref());
+                    self.look_at_grant(server, before.as_ref(), after.as_ref());
+                }
+                if let Some(after) =
+                    after.as_ref().filter(|it| it.phase == HostPortPhase::Released && it.holder.is_some())
+                    && let Some(last) = self.last.get_mut(&after.port)
+                {
+                    last.delay = after.reuse_delay.map_or(60_000, |delay| delay.as_millis() as i64);
+                }
+            }
+            _ => {}
+        }
+        if let Changed::Pod(None, Some(pod)) = changed
+            && let Some(it) = self.admitted.get_mut(&pod.key).filter(|_| self.short_delays)
+        {
+            // Documented: with less than 40 s a pod may come when its port rests no more.
+            let hostport = server.hostports.get(&it.pod.ports[0]);
+            it.excused |= !hostport.is_some_and(|hostport| hostport.is_held_by(&it.claim));
+        }
+        self.look_at_pods(server);
+    }
+
+    /// I1, I2: what a controller writes into a status.
+    fn look_at_status(&mut self, server: &Server, before: &Claim, after: &Claim) {
+        if before.uid != after.uid {
+            return;
+        }
+        let hostport = |port| server.hostports.get(&port);
+        let name = format!("{}={}", after.key, after.uid);
+        if before.named().is_some() && after.named() != before.named() {
+            self.accuse(format!(
+                "I2: the port of {name} changed: {:?} -> {:?}",
+                before.named(),
+                after.named()
+            ));
+        }
+        let Some(port) = after.named() else { return };
+        if self.hand.contains(&port) {
+            return;
+        }
+        let same = before.phase == after.phase && before.port == after.port;
+        if after.phase == ClaimPhase::Bound
+            && !same
+            && !hostport(port).is_some_and(|it| it.belongs_to(&after.uid))
+        {
+            self.accuse(format!("I1: {name} became Bound to {port}, which it does not hold"));
+        }
+        let held = hostport(port).is_some_and(|it| it.is_held_by(&after.uid));
+        if after.phase == ClaimPhase::Lost && !same && held && !self.tampered.contains(&after.uid) {
+            self.accuse(format!("I1: {name} became Lost though it holds {port}"));
+        }
+    }
+
+    /// I1: a controller takes nothing from a living claim.
+    fn look_at_loss(&mut self, server: &Server, before: Option<&HostPort>, after: Option<&HostPort>) {
+        let Some(before) = before else { return };
+        let Some(holder) = &before.holder else { return };
+        let Some(claim) = server.claims.get(&holder.key).filter(|claim| claim.uid == holder.uid) else {
+            return;
+        };
+        let kept = after.is_some_and(|it| it.belongs_to(&holder.uid) && it.phase == before.phase);
+        let back = after.is_some_and(|it| it.is_held_by(&holder.uid));
+        let its_own =
+            claim.is_pending() || claim.named() == Some(before.port) && claim.phase == ClaimPhase::Bound;
+        if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
+            self.accuse(format!(
+                "I1: {} was taken from {}={}, which lives",
+                before.port, claim.key, claim.uid
+            ));
+        }
+    }
+
+    /// I4: a number goes to another claim only when it has rested.
+    fn look_at_grant(&mut self, server: &Server, before: Option<&HostPort>, after: Option<&HostPort>) {
+        let Some(after) = after else { return };
+        let Some(holder) = &after.holder else { return };
+        if before.is_none() && self.alone {
+            self.look_at_promise(server, after.port, &holder.key);
+        }
+        let before = before.and_then(|it| it.holder.as_ref());
+        if before.is_some_and(|it| it.key == holder.key) {
+            return;
+        }
+        let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
+        let delay = if self.skewed { last.delay.min(OWN_CLOCK) } else { last.delay };
+        let rested = server.now - last.at;
+        if rested < delay {
+            self.accuse(format!(
+                "I4: {} of {} granted to {} after {rested} ms",
+                after.port, last.key, holder.key
+            ));
+        }
+    }
+
+    /// C7: a number in the Bound status of a living claim is not given to one that waits.
+    fn look_at_promise(&mut self, server: &Server, port: Port, to: &Key) {
+        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.port == Some(port);
+        let remakes = server.claims.get(to).is_some_and(|claim| claim.named() == Some(port));
+        let promised =
+            server.claims.values().filter(names).find(|it| it.key != *to && !self.tampered.contains(&it.uid));
+        if let Some(claim) = promised.filter(|_| !remakes) {
+            self.accuse(format!("C7: {port}, which {} is promised, was given to {to}", claim.key));
+        }
+    }
+
+    /// I3, I5: the number of a live pod is held by its namespace.
+    fn look_at_pods(&mut self, server: &Server) {
+        let robbed = self.admitted.values().find(|it| !it.excused && !holds(server, it));
+        if let Some(it) = robbed {
+            let (pod, port) = (it.pod.key.clone(), it.pod.ports[0]);
+            self.accuse(format!("I3: pod {pod} lives on {port}, which its namespace does not hold"));
+        }
+    }
+}
+
+/// The pod's namespace holds the number, or nobody has it while an administrator's act stands.
+fn holds(server: &Server, it: &Admission) -> bool {
+    server.hostports.get(&it.pod.ports[0]).is_some_and(|hostport| {
+        hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
+    })
+}

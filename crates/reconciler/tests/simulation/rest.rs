@@ -1,0 +1,223 @@
+//! What must be true when everything has come to rest: every claim that can be bound is Bound, nothing leaks, the
+//! sentences are right, and nobody writes any more (I9).
+
+use std::{sync::Arc, time::Duration};
+
+use allocator::{Port, RESERVED};
+use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
+use reconciler::seen::{Claim, Class, HostPort};
+
+use crate::{server::Server, world::World};
+
+impl World {
+    /// Ends all faults, lets everything work until it rests, and looks.
+    pub fn settle(&mut self) {
+        self.note(|_| "no more faults".to_owned());
+        while !self.late.is_empty() {
+            self.land_late(0);
+        }
+        while let Some(at) = self.admissions.len().checked_sub(1) {
+            self.admit_on(at);
+            if at < self.admissions.len() {
+                self.store(at);
+            }
+        }
+        if !self.run(Duration::from_secs(1200)) {
+            return self.judge.accuse("liveness: it never comes to rest".to_owned());
+        }
+        if let Some(words) = self.server.unsettled() {
+            self.judge.accuse(format!("at rest: {words}"));
+        }
+        let writes = self.writes;
+        self.note(|_| "ten minutes of silence".to_owned());
+        if !self.run(Duration::from_secs(600)) || self.writes != writes {
+            self.judge.accuse(format!("I9: {} writes while nothing happened", self.writes - writes));
+        }
+    }
+}
+
+impl Server {
+    /// The first thing that is not as it should be at rest.
+    pub fn unsettled(&self) -> Option<String> {
+        let claim = self.claims.values().find_map(|claim| {
+            self.unsettled_claim(claim).map(|words| format!("claim {}={}: {words}", claim.key, claim.uid))
+        });
+        let hostport = || {
+            self.hostports.values().find_map(|hostport| {
+                self.unsettled_hostport(hostport).map(|words| format!("HostPort {}: {words}", hostport.port))
+            })
+        };
+        let class = || {
+            let wrong = |class: &Class| self.unsettled_class(class);
+            self.classes.values().find_map(|it| wrong(it).map(|words| format!("class {}: {words}", it.name)))
+        };
+        claim.or_else(hostport).or_else(class)
+    }
+
+    fn unsettled_claim(&self, claim: &Claim) -> Option<String> {
+        let reason = self.claim_status[&claim.key].conditions[0].reason;
+        let held: Vec<_> = self.hostports.values().filter(|it| it.belongs_to(&claim.uid)).collect();
+        let used =
+            |it: &&HostPort| self.carriers(it.port).iter().any(|pod| pod.namespace == claim.key.namespace);
+        if claim.deleting {
+            let stuck = claim.is_protected() && !held.iter().any(used);
+            return stuck.then(|| "stays Terminating though no pod uses it".to_owned());
+        }
+        if let Some(port) = claim.named() {
+            let surplus =
+                held.iter().find(|it| it.port != port && !(it.phase == HostPortPhase::Released && used(it)));
+            if let Some(surplus) = surplus {
+                return Some(format!("holds {} besides {port}", surplus.port));
+            }
+        }
+        match (claim.phase, claim.port) {
+            (ClaimPhase::Bound, Some(port)) => {
+                let holds = self.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid));
+                match holds {
+                    false => Some(format!("Bound to {port}, which it does not hold")),
+                    true => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
+                }
+            }
+            (ClaimPhase::Lost, Some(port)) => {
+                self.is_makeable(claim, port).then(|| format!("Lost, but {port} can be had"))
+            }
+            _ if !held.is_empty() => Some(format!("Pending, but holds {}", held[0].port)),
+            _ => self.unsettled_waiter(claim, reason),
+        }
+    }
+
+    /// A Lost claim's number could be given back to it.
+    fn is_makeable(&self, claim: &Claim, port: Port) -> bool {
+        let foreign = self.is_foreign(port, &claim.key.namespace);
+        match self.hostports.get(&port) {
+            Some(it) if it.belongs_to(&claim.uid) => it.phase == HostPortPhase::Bound || !foreign,
+            Some(it) => {
+                let class = self.class_of(claim);
+                let takes = it.holder.as_ref().is_none_or(|holder| holder.key == claim.key);
+                takes
+                    && !foreign
+                    && class.is_some_and(|class| class.name == it.class && self.may_have(class, port).is_ok())
+            }
+            None => self.class_of(claim).is_some_and(|class| self.may_have(class, port).is_ok()) && !foreign,
+        }
+    }
+
+    fn unsettled_waiter(&self, claim: &Claim, reason: &str) -> Option<String> {
+        let expected = match self.class_of(claim) {
+            None => Reason::ClassNotFound,
+            Some(class) => {
+                if let Some(it) = self.hostports.values().find(|it| self.fits_again(claim, class, it)) {
+                    return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
+                }
+                match claim.wanted {
+                    Some(port) => match self.may_have(class, port) {
+                        Err(reason) => reason,
+                        Ok(()) if self.is_free(claim, class, port) => Reason::Bound,
+                        Ok(()) if reason == "WaitingForReuse" && self.rests_under_claim(port) => return None,
+                        Ok(()) => Reason::PortTaken,
+                    },
+                    None if self.free(claim, class).is_some() => Reason::Bound,
+                    None => Reason::PoolExhausted,
+                }
+            }
+        };
+        (reason != expected.as_str()).then(|| format!("Pending with reason {reason}, expected {expected}"))
+    }
+
+    /// An administrator said Released while the claim was being deleted, and a pod keeps the claim.
+    fn rests_under_claim(&self, port: Port) -> bool {
+        self.hostports.get(&port).is_some_and(|it| {
+            let lives = |claim: &Claim| claim.deleting && it.belongs_to(&claim.uid);
+            it.phase == HostPortPhase::Released && self.claims.values().any(lives)
+        })
+    }
+
+    fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
+        it.holder.as_ref().is_some_and(|holder| holder.key == claim.key)
+            && it.class == class.name
+            && claim.wanted.is_none_or(|wanted| wanted == it.port)
+            && !self.is_foreign(it.port, &claim.key.namespace)
+    }
+
+    /// A number that the claim could be given at once.
+    fn free(&self, claim: &Claim, class: &Class) -> Option<Port> {
+        let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.port);
+        let pools =
+            class.pools.iter().flat_map(|pool| pool.iter()).filter(|port| !self.hostports.contains_key(port));
+        let pools = pools.filter(|port| self.may_have(class, *port).is_ok());
+        // Without a wish nobody gets a number that any pod carries.
+        own.chain(pools).find(|port| self.carriers(*port).is_empty() && self.is_free(claim, class, *port))
+    }
+
+    fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
+        let promised = |other: &Claim| {
+            other.key != claim.key && other.named() == Some(port) && other.phase == ClaimPhase::Bound
+        };
+        !self.is_foreign(port, &claim.key.namespace)
+            && match self.hostports.get(&port) {
+                Some(it) => it.phase == HostPortPhase::Available && it.class == class.name,
+                None => !self.claims.values().any(promised),
+            }
+    }
+
+    fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
+        let Some(holder) = &it.holder else {
+            return (it.phase != HostPortPhase::Available).then(|| format!("nobody's, but {:?}", it.phase));
+        };
+        let claim = self.claims.get(&holder.key).filter(|claim| claim.uid == holder.uid);
+        if let Some(claim) = claim {
+            // A claim that is being deleted keeps its port until it is gone; others were looked at above.
+            let surplus = claim.named().is_some_and(|named| named != it.port);
+            let forgotten =
+                claim.deleting && surplus && it.phase == HostPortPhase::Released && it.held_by.is_none();
+            return forgotten.then(|| "Released under a claim, but never freed".to_owned());
+        }
+        let user = self.carriers(it.port).iter().any(|pod| pod.namespace == holder.key.namespace);
+        match it.phase {
+            HostPortPhase::Released if it.policy == ReclaimPolicy::Retain => None,
+            HostPortPhase::Released
+                if user && it.held_by.as_ref().is_some_and(|by| by.starts_with("pod ")) =>
+            {
+                None
+            }
+            phase => {
+                Some(format!("leaks: {phase:?} after its claim, held by {:?}, in use: {user}", it.held_by))
+            }
+        }
+    }
+
+    fn unsettled_class(&self, class: &Class) -> Option<String> {
+        let Some(status) = self.class_status.get(&class.name) else {
+            return Some("has no status".to_owned());
+        };
+        let count =
+            |phase| self.hostports.values().filter(|it| it.class == class.name && it.phase == phase).count();
+        let waiting = self.claims.values().filter(|claim| claim.is_pending() && !claim.deleting);
+        let waiting = waiting.filter(|claim| self.class_of(claim).is_some_and(|it| it.name == class.name));
+        let waiting =
+            waiting.filter(|claim| claim.wanted.is_none_or(|port| self.may_have(class, port).is_ok()));
+        let expected = (count(HostPortPhase::Bound), count(HostPortPhase::Released), waiting.count());
+        let found = (status.counts.allocated, status.counts.released, status.waiting);
+        (found != expected)
+            .then(|| format!("status says (allocated, released, waiting) {found:?}, but {expected:?}"))
+    }
+
+    fn class_of(&self, claim: &Claim) -> Option<&Class> {
+        let newest = |class: &&Class| (class.created, std::cmp::Reverse(class.name.clone()));
+        match &claim.class {
+            Some(name) => self.classes.get(name),
+            None if claim.phase != ClaimPhase::Pending && claim.used_class.is_some() => {
+                claim.used_class.as_ref().and_then(|name| self.classes.get(name))
+            }
+            None => self.classes.values().filter(|class| class.is_default).max_by_key(newest),
+        }
+    }
+
+    fn may_have(&self, class: &Class, port: Port) -> Result<(), Reason> {
+        let has = |class: &Class| class.pools.iter().any(|pool| pool.contains(port));
+        let reserved = RESERVED.iter().any(|range| range.contains(port));
+        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
+        let older = self.classes.values().any(|other| has(other) && rank(other) < rank(class));
+        if has(class) && !reserved && !older { Ok(()) } else { Err(Reason::PortOutsidePools) }
+    }
+}
