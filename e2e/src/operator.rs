@@ -32,13 +32,13 @@ pub struct Operator {
 
 impl Operator {
     /// Starts `hostport ARGS --listen 127.0.0.1:0` against the cluster and waits until it says that it is ready. Its log
-    /// goes to `operator-N.log` in the cluster's folder.
+    /// goes to `operator-N.log` in the cluster's folder. It is the admin, unless `env` names another `KUBECONFIG`.
     pub async fn start(cluster: &DevCluster, args: &[&str], env: &[(&str, &str)]) -> Result<Operator> {
         static STARTED: AtomicUsize = AtomicUsize::new(1);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let mut command = guarded::command(binary().await?);
-        command.args(args).args(["--listen", "127.0.0.1:0"]).envs(env.iter().copied());
-        command.env("KUBECONFIG", cluster.kubeconfig());
+        command.args(args).args(["--listen", "127.0.0.1:0"]);
+        command.env("KUBECONFIG", cluster.kubeconfig()).envs(env.iter().copied());
         let log = cluster.dir().join(format!("operator-{number}.log"));
         let process = Guarded::spawn(PACKAGE, command, log)?;
 
@@ -143,7 +143,15 @@ fn build() -> Result<PathBuf> {
         None => anyhow::bail!("{} is not a target folder of cargo", profile_dir.display()),
     };
     let start = Instant::now();
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo told us of our own package would look like a change to build scripts (ring's), and half of all
+    // dependencies would be built anew, here and by the next cargo outside.
+    let told = env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
+    });
+    told.for_each(|name| drop(cargo.env_remove(name)));
+    let status = cargo
         .args(["build", "--quiet", "--package", PACKAGE, "--profile", profile, "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")

@@ -32,7 +32,8 @@ impl Serving {
         &self.ca_pem
     }
 
-    pub(crate) fn config(&self) -> RustlsConfig {
+    /// The TLS settings of a server with this certificate: 1.2 and 1.3 only.
+    pub fn config(&self) -> RustlsConfig {
         self.config.clone()
     }
 }

@@ -1,1 +1,5 @@
-//! To be written.
+//! The API as its users meet it: definitions, rules, tables, explanations, health.
+
+mod kstatus;
+mod rules;
+mod tables;

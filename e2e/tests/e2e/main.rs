@@ -3,6 +3,7 @@
 mod admission;
 mod api;
 mod binding;
+mod examples;
 mod faults;
 mod gitops;
 mod support;

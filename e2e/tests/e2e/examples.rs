@@ -1,0 +1,150 @@
+//! The files of `examples/`, applied as they are: each does what its comments say.
+
+use anyhow::{Context, Result, ensure};
+use crds::HostPortPhase;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
+
+use crate::support::{World, annotation, example, host_ports, variable};
+
+impl World {
+    /// `kubectl apply -f examples/FILE` in this namespace, in this order.
+    async fn apply_examples(&self, files: &[&str]) -> Result<()> {
+        for file in files {
+            self.kubectl(&["apply", "-f", &example(file)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, pod: &str) -> Result<(Pod, Value)> {
+        let pod = self.api::<Pod>().get(pod).await?;
+        let value = serde_json::to_value(&pod)?;
+        Ok((pod, value))
+    }
+}
+
+#[tokio::test]
+async fn the_quickstart_brings_a_claimed_port_into_a_pod() -> Result<()> {
+    let world = World::new("quickstart").await?;
+
+    world.apply_examples(&["quickstart/class.yaml", "quickstart/claim.yaml"]).await?;
+    let port = world.bound("echo-web").await?;
+    world.apply_examples(&["quickstart/pod.yaml", "quickstart/deployment.yaml"]).await?;
+
+    ensure!((9000..=9500).contains(&port), "{port}");
+    let grant = world.hostport_in(port, HostPortPhase::Bound).await?;
+    let holder = grant.spec.claim_ref.context("it has a holder")?;
+    ensure!((holder.namespace.as_str(), holder.name.as_str()) == (world.ns(), "echo-web"), "{holder:?}");
+    let table = world.kubectl(&["get", "hostports"]).await?;
+    let row = table.lines().find(|line| line.starts_with(&port.to_string())).context("it is listed")?;
+    ensure!(row.contains("Bound") && row.contains(world.ns()), "{row}");
+
+    let number = port.to_string();
+    let (echo, stored) = world.stored("echo").await?;
+    ensure!(host_ports(&echo) == [i32::from(port)], "{:?}", host_ports(&echo));
+    ensure!(annotation(&echo, "port.hostport.io/web") == Some(number.as_str()));
+    ensure!(variable(&echo, "HOSTPORT_WEB") == Some(number));
+    // The seed's example: the downward API reads the annotation.
+    let mine = &stored["spec"]["containers"][0]["env"][1];
+    ensure!(mine["name"] == "MY_HOST_PORT", "{mine}");
+    ensure!(
+        mine["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.annotations['port.hostport.io/web']",
+        "{mine}"
+    );
+
+    let deployed = world.bound("echo-deployed").await?;
+    let pods = world.pods("echo", 1).await?;
+    ensure!(deployed != port && host_ports(&pods[0]) == [i32::from(deployed)], "{:?}", host_ports(&pods[0]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_ports_in_one_pod_are_a_claim_each() -> Result<()> {
+    let world = World::new("several").await?;
+
+    world.apply_examples(&["several-ports/class.yaml", "several-ports/claims.yaml"]).await?;
+    let [game, query, rcon] = [
+        world.bound("arena-game").await?,
+        world.bound("arena-query").await?,
+        world.bound("arena-rcon").await?,
+    ];
+    world.apply_examples(&["several-ports/pod.yaml"]).await?;
+
+    ensure!(rcon == 7099 && game != query, "{game} {query} {rcon}");
+    let (_, stored) = world.stored("arena").await?;
+    let ports = stored["spec"]["containers"][0]["ports"].as_array().cloned().unwrap_or_default();
+    let has = |host: u16, container: u16, protocol: &str| {
+        let one = |port: &&Value| {
+            port["hostPort"] == host && port["containerPort"] == container && port["protocol"] == protocol
+        };
+        ports.iter().filter(one).count() == 1
+    };
+    ensure!(has(game, game, "UDP"), "Passthrough: {ports:?}");
+    ensure!(has(query, 27015, "TCP") && has(query, 27015, "UDP"), "TCPUDP: {ports:?}");
+    ensure!(has(rcon, 27020, "TCP") && ports.len() == 4, "{ports:?}");
+    let env = stored["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
+    let names: Vec<_> = env.iter().filter_map(|variable| variable["name"].as_str()).collect();
+    ensure!(names.last() == Some(&"ADVERTISED_PORTS") && names.len() == 4, "ours stand first: {names:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_downward_api_tells_the_number_in_every_way() -> Result<()> {
+    let world = World::new("downward").await?;
+
+    world.apply_examples(&["quickstart/class.yaml", "downward-api/claim.yaml"]).await?;
+    let port = world.bound("relay").await?.to_string();
+    world.apply_examples(&["downward-api/server.yaml", "downward-api/companion.yaml"]).await?;
+
+    let (relay, _) = world.stored("relay").await?;
+    ensure!(annotation(&relay, "port.hostport.io/relay") == Some(port.as_str()));
+    ensure!(variable(&relay, "HOSTPORT_RELAY") == Some(port.clone()));
+    let (monitor, _) = world.stored("relay-monitor").await?;
+    ensure!(host_ports(&monitor).is_empty(), "a ref takes no port");
+    ensure!(variable(&monitor, "HOSTPORT_RELAY") == Some(port));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_managed_namespace_refuses_its_pod_with_a_sentence() -> Result<()> {
+    let world = World::new("managed").await?;
+    world.kubectl_here(&["apply", "-f", &example("managed-namespace/namespace.yaml")]).await?;
+
+    let said = world
+        .until("the pod to be refused by us", || async {
+            let refused = world.kubectl_here(&["apply", "-f", &example("managed-namespace/pod.yaml")]).await;
+            let said = format!("{:#}", refused.err().context("it was stored")?);
+            ensure!(said.contains("hostport"), "{said}");
+            Ok(said)
+        })
+        .await?;
+
+    let words = "pod \"proxy\" refused: namespace \"hostport-managed\" is managed by hostport and no claim of it holds \
+                 port 8443 (container \"proxy\", port \"https\"). Claim it: annotation claim.hostport.io/https.";
+    ensure!(said.contains(words), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_third_claim_for_two_ports_waits_until_one_is_free() -> Result<()> {
+    let world = World::new("tiny").await?;
+
+    world.apply_examples(&["pool-exhausted/class.yaml", "pool-exhausted/claims.yaml"]).await?;
+    let names = ["first", "second", "third"];
+    let waiting = world
+        .until("two to be Bound and one to wait", || async {
+            let mut reasons = Vec::new();
+            for name in names {
+                reasons.push(world.get_claim(name).await?.ready_reason().unwrap_or_default().to_owned());
+            }
+            let bound = reasons.iter().filter(|reason| *reason == "Bound").count();
+            let waits = reasons.iter().position(|reason| reason == "PoolExhausted");
+            waits.filter(|_| bound == 2).with_context(|| format!("{reasons:?}"))
+        })
+        .await?;
+
+    world.kubectl(&["delete", "hpc", names[(waiting + 1) % 3]]).await?;
+
+    world.bound(names[waiting]).await?;
+    Ok(())
+}
