@@ -1,0 +1,38 @@
+# Shortcuts for people who have `just`. Nothing needs it: each recipe is what you would type.
+
+# What there is
+default:
+    @just --list
+
+# The quickstart on a real control plane, which stays up until Ctrl-C (--once: ends)
+demo *ARGS:
+    cargo demo {{ ARGS }}
+
+# Everything: unit tests, models, simulation, end-to-end on a real control plane
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# What CI checks besides the tests
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+    cargo deny check licenses bans sources
+
+# Writes crds/*.yaml anew from the Rust types
+crds:
+    cargo run --package hostport -- crds --dir crds
+
+# A control plane to play with: `just devcluster up`, in another terminal `just devcluster down`
+devcluster *ARGS="up":
+    cargo devcluster {{ ARGS }}
+
+# Binds per second and pod admission, next to operators that do nothing
+bench:
+    cargo bench --package allocator
+    cargo bench --package e2e --bench bind
+    cargo bench --package e2e --bench admission
+
+# All that CI does
+ci:
+    .ci/run
