@@ -150,7 +150,9 @@ fn build() -> Result<PathBuf> {
         let name = name.to_string_lossy();
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
     });
-    told.for_each(|name| drop(cargo.env_remove(name)));
+    for name in told {
+        cargo.env_remove(name);
+    }
     let status = cargo
         .args(["build", "--quiet", "--package", PACKAGE, "--profile", profile, "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))

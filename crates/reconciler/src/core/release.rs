@@ -17,6 +17,8 @@ use crate::{
 const IN_FLIGHT: Duration = Duration::from_secs(40);
 /// The longest time between two looks at a number that rests: the wall clock may jump.
 const LONGEST_REST: Duration = Duration::from_secs(300);
+/// By how much `releasedAt`, rounded up, may be ahead of the clock that wrote it, milliseconds.
+const ROUNDING: i64 = 1000;
 /// What `heldBy` says of a number that waits for an administrator.
 const RETAINED: &str = "admin (Retain)";
 
@@ -120,10 +122,13 @@ impl Core {
         let Some(seen) = seen else { return self.read_claim(hostport, Step::ReadBeforeRest) };
         let delay = hostport.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get());
         let by_own_clock = |rest: Duration| (seen.at + rest).saturating_sub(self.now.mono);
-        let until = hostport.released_at.unwrap_or_default().saturating_add(delay.as_millis() as i64);
+        let released_at = hostport.released_at.unwrap_or_default();
+        let until = released_at.saturating_add(delay.as_millis() as i64);
         let by_wall_clock = Duration::from_millis(until.saturating_sub(self.now.wall).max(0) as u64);
         // A releasedAt of a clock that was ahead holds nothing up for longer than the rest itself.
-        let left = by_wall_clock.min(by_own_clock(delay)).max(by_own_clock(delay.min(IN_FLIGHT)));
+        let ahead = released_at > self.now.wall.saturating_add(ROUNDING);
+        let by_wall_clock = if ahead { by_wall_clock.min(by_own_clock(delay)) } else { by_wall_clock };
+        let left = by_wall_clock.max(by_own_clock(delay.min(IN_FLIGHT)));
         if !left.is_zero() {
             return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Port(port));
         }

@@ -70,7 +70,8 @@ impl Executor {
         }
     }
 
-    /// Waits until what is under way has been answered, so that a shutdown leaves nothing half done.
+    /// Waits until what is under way has been answered. A grant of which only the HostPort is written is completed by
+    /// the next process, as after a crash.
     pub(super) async fn drain(&self, limit: Duration) {
         let all = u32::try_from(CONCURRENCY).unwrap_or(u32::MAX);
         let _ = timeout(limit, self.inner.room.acquire_many(all)).await;

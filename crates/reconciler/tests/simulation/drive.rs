@@ -48,7 +48,7 @@ impl World {
 
     /// The tenant deletes the claim and makes it again: another uid.
     pub fn recreate(&mut self, name: &str) {
-        let wanted = self.stored(name).wanted.map(|port| port.get());
+        let wanted = self.stored(name).wanted.map(allocator::Port::get);
         self.delete_claim(&key(name));
         self.strip_finalizers(&key(name));
         self.claim(name, wanted);
@@ -142,7 +142,7 @@ impl World {
     }
 
     pub fn number(&self, name: &str) -> Option<u16> {
-        self.stored(name).named().map(|port| port.get())
+        self.stored(name).named().map(allocator::Port::get)
     }
 
     pub fn reason(&self, name: &str) -> &'static str {

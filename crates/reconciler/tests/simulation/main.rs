@@ -39,7 +39,7 @@ fn random_schedules_keep_every_invariant() {
 }
 
 /// About 20 s in the dev profile.
-const FIXED: u64 = 50_000;
+const FIXED: u64 = 40_000;
 
 /// Plays a seed; what to print if it fails.
 fn check(seed: u64) -> Option<String> {

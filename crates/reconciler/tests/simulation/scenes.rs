@@ -239,8 +239,8 @@ fn a_namespace_with_many_claims_does_not_hold_up_one_with_a_single_claim() {
     world.edit_class("games", |class| class.pools = vec![range(9000, 9002)]);
     world.rest();
 
-    assert_eq!(world.number("small/a").is_some(), true, "{}", world.story());
-    assert_eq!(world.number("big/a").is_some(), true, "oldest first");
+    assert!(world.number("small/a").is_some(), "{}", world.story());
+    assert!(world.number("big/a").is_some(), "oldest first");
     world.ends_well();
 }
 

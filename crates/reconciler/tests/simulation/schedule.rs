@@ -250,7 +250,7 @@ impl Schedule {
                 }
             }
             Kind::Fail => {
-                let landed = b % 2 == 0;
+                let landed = b.is_multiple_of(2);
                 if let Some(&id) = pick(&requests(world, landed), b / 2) {
                     let action = world.controllers[index].requests[&id].action.clone();
                     world.late.extend(Some(action).filter(|it| !landed && is_write(it)));
@@ -303,14 +303,14 @@ impl Schedule {
         let name = ["p", "q", "r"][a / 8 % 3];
         match kind {
             Kind::CreateClaim => {
-                let wanted = (b / 4 % 3 == 0).then(|| number.get());
+                let wanted = ((b / 4).is_multiple_of(3)).then(|| number.get());
                 let class = [Some("games"), None, Some("media")]
                     [if self.two_classes { b / 16 % 3 } else { b / 16 % 2 }];
                 world.create_claim(&self.key(a), class, wanted);
             }
             Kind::DeleteClaim => world.delete_claim(&self.key(a)),
             Kind::Strip => world.strip_finalizers(&self.key(a)),
-            Kind::Admit => world.admit(name, &self.key(a), b % 2 == 0),
+            Kind::Admit => world.admit(name, &self.key(a), b.is_multiple_of(2)),
             Kind::AdmitOn if !world.admissions.is_empty() => world.admit_on(b % world.admissions.len()),
             Kind::Store if !world.admissions.is_empty() => {
                 let at = b % world.admissions.len();
@@ -323,7 +323,7 @@ impl Schedule {
                 pick(&pods, b).into_iter().for_each(|pod| world.end_pod(pod));
             }
             Kind::RawPod => world.run_raw_pod(&key(["web/x", "kube-system/y"][a % 2]), number.get()),
-            Kind::Service => world.put_service("s", (a % 2 == 0).then(|| number.get())),
+            Kind::Service => world.put_service("s", (a.is_multiple_of(2)).then(|| number.get())),
             Kind::Tamper => {
                 let lie = [
                     (ClaimPhase::Pending, None),
@@ -336,17 +336,16 @@ impl Schedule {
             }
             Kind::DeleteHostPort => world.delete_hostport(number),
             Kind::EditReleased => world.edit_to_released(number),
-            Kind::ClearClaimRef => world.clear_claim_ref(number, a % 2 == 0),
-            Kind::EditClass => {
-                world.edit_class(if self.two_classes && b % 2 == 0 { "media" } else { "games" }, |class| {
-                    match a % 4 {
-                        0 => class.pools = vec![range(9000, 9000 + (b / 2 % 4) as u16)],
-                        1 => class.pools = vec![range(9001, 9002 + (b / 2 % 2) as u16)],
-                        2 => class.is_default = !class.is_default,
-                        _ => class.policy = [ReclaimPolicy::Retain, ReclaimPolicy::Delete][b / 2 % 2],
-                    }
-                })
-            }
+            Kind::ClearClaimRef => world.clear_claim_ref(number, a.is_multiple_of(2)),
+            Kind::EditClass => world.edit_class(
+                if self.two_classes && b.is_multiple_of(2) { "media" } else { "games" },
+                |class| match a % 4 {
+                    0 => class.pools = vec![range(9000, 9000 + (b / 2 % 4) as u16)],
+                    1 => class.pools = vec![range(9001, 9002 + (b / 2 % 2) as u16)],
+                    2 => class.is_default = !class.is_default,
+                    _ => class.policy = [ReclaimPolicy::Retain, ReclaimPolicy::Delete][b / 2 % 2],
+                },
+            ),
             Kind::MakeClass if world.server.classes.contains_key("media") => world.remove_class("media"),
             Kind::MakeClass => world.create_class(class("media", 9001, 9002)),
             _ => {}

@@ -60,7 +60,7 @@ impl Server {
             Action::PatchHostPort { port, uid, version, change } => {
                 match self.precondition(*port, uid, *version) {
                     Err(outcome) => outcome,
-                    Ok(before) => self.patch_hostport(before, change),
+                    Ok(before) => self.patch_hostport(&before, change),
                 }
             }
             Action::DeleteHostPort { port, uid, version } => match self.precondition(*port, uid, *version) {
@@ -118,7 +118,7 @@ impl Server {
         Outcome::HostPort(Box::new(self.put_hostport(hostport)))
     }
 
-    fn patch_hostport(&mut self, before: HostPort, change: &HostPortChange) -> Outcome {
+    fn patch_hostport(&mut self, before: &HostPort, change: &HostPortChange) -> Outcome {
         let mut after = HostPort { phase: change.phase(), ..before.clone() };
         match change {
             HostPortChange::Bind { key, uid } => {
@@ -136,7 +136,7 @@ impl Server {
                     (None, None, None, None);
             }
         }
-        match broken_rule(&before, &after) {
+        match broken_rule(before, &after) {
             Some(rule) => self.refuse(format!("HostPort {}: {rule}", after.port)),
             None => Outcome::HostPort(Box::new(self.put_hostport(after))),
         }

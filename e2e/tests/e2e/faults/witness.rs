@@ -17,9 +17,6 @@ use tokio::task::JoinSet;
 
 use super::world::SOON;
 
-/// By how much `releasedAt` may be later than the release; I4 counts from the release.
-const ROUNDED_UP: Duration = Duration::from_secs(1);
-
 /// Watches until dropped.
 pub(super) struct Witness {
     client: Client,
@@ -201,7 +198,7 @@ impl Notes {
         self.frees += 1;
         let (released, delay) = (&last.spec.released_at, &last.spec.reuse_delay);
         let due = released.as_ref().zip(delay.as_ref());
-        match due.map(|(released, delay)| SystemTime::from(released.0) + delay.get() - ROUNDED_UP) {
+        match due.map(|(released, delay)| SystemTime::from(released.0) + delay.get()) {
             Some(due) if last.spec.phase == HostPortPhase::Released => {
                 if SystemTime::now() < due {
                     self.violations.push(format!("I4: {name} was freed before {due:?}: {:?}", last.spec));
