@@ -28,8 +28,16 @@ use crate::{Port, ReuseDelay};
     printcolumn(name = "Released", type_ = "integer", json_path = ".status.released"),
     printcolumn(name = "Foreign", type_ = "integer", json_path = ".status.foreign"),
     printcolumn(name = "Waiting", type_ = "integer", json_path = ".status.waiting"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reserved", type_ = "integer", json_path = ".status.reserved", priority = 1),
     printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.strategy", priority = 1),

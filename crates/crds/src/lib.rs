@@ -1,6 +1,8 @@
 //! The API `hostport.io/v1alpha1`: types, validation rules and defaults, and the generated
 //! CustomResourceDefinitions. Nothing here talks to a cluster or decides anything.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
+
 mod claim;
 mod class;
 mod hostport;

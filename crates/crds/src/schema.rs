@@ -39,7 +39,8 @@ fn finish(crd: CustomResourceDefinition) -> CustomResourceDefinition {
 fn simplify(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            let foreign = fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint"));
+            let foreign =
+                fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint"));
             if foreign {
                 fields.remove("format");
             }

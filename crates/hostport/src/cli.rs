@@ -145,7 +145,10 @@ mod tests {
     fn a_service_has_a_namespace_and_a_name() {
         let service: ServiceName = "hostport-system/hostport-admission".parse().unwrap();
 
-        assert_eq!((service.namespace.as_str(), service.name.as_str()), ("hostport-system", "hostport-admission"));
+        assert_eq!(
+            (service.namespace.as_str(), service.name.as_str()),
+            ("hostport-system", "hostport-admission")
+        );
         for wrong in ["hostport", "/x", "x/", "a/b/c"] {
             assert!(wrong.parse::<ServiceName>().is_err(), "{wrong} was accepted");
         }

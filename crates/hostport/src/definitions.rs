@@ -47,8 +47,10 @@ fn say(text: &str) -> anyhow::Result<()> {
 /// The Service that is named, or the one that the chart will make.
 fn service(target: &cli::Target) -> Target {
     let named = target.webhook_service.clone();
-    let (namespace, name) = named
-        .map_or_else(|| (target.namespace.clone(), "hostport-admission".to_owned()), |it| (it.namespace, it.name));
+    let (namespace, name) = named.map_or_else(
+        || (target.namespace.clone(), "hostport-admission".to_owned()),
+        |it| (it.namespace, it.name),
+    );
     Target::Service { namespace, name, port: 443 }
 }
 

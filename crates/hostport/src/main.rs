@@ -19,7 +19,9 @@ async fn main() -> ExitCode {
         cli::Command::Webhooks { target } => definitions::print_webhooks(&target),
         cli::Command::Controller { common, controller } => roles::controller(common, &controller).await,
         cli::Command::Admission { common, admission } => roles::admission(common, &admission).await,
-        cli::Command::Dev { common, controller, admission } => roles::dev(common, &controller, &admission).await,
+        cli::Command::Dev { common, controller, admission } => {
+            roles::dev(common, &controller, &admission).await
+        }
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,11 @@ pub(crate) async fn admission(common: CommonOptions, options: &AdmissionOptions)
     process.run().await
 }
 
-pub(crate) async fn dev(common: CommonOptions, controller: &ControllerOptions, admission: &AdmissionOptions) -> anyhow::Result<()> {
+pub(crate) async fn dev(
+    common: CommonOptions,
+    controller: &ControllerOptions,
+    admission: &AdmissionOptions,
+) -> anyhow::Result<()> {
     let mut process = Process::start(common, 2).await?;
     definitions::apply(&process.client).await?;
     process.add_controller(controller);
@@ -51,7 +55,8 @@ struct Process {
 impl Process {
     async fn start(common: CommonOptions, parts: usize) -> anyhow::Result<Self> {
         logging::start(&common)?;
-        let mut config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
+        let mut config =
+            Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
         config.connect_timeout = Some(Duration::from_secs(10));
         let client = Client::try_from(config).context("connect to the cluster")?;
         let (stop, _) = watch::channel(false);
@@ -121,7 +126,8 @@ impl Process {
         let registry = std::mem::take(&mut self.registry);
         let health = health::serve(self.common.listen, self.readiness.clone(), registry, self.stopped());
         self.parts.spawn(async move { ("health", health.await) });
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let first = tokio::select! {
             first = self.parts.join_next() => first,
             _ = terminate.recv() => None,

@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use anyhow::Result;
 use axum::{Json, Router, routing::post};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::{Api, Client, api::PostParams};
 use serde_json::{Value, json};
 

@@ -66,7 +66,10 @@ async fn main() -> Result<()> {
         }
     }
 
-    println!("{} pods each, one after the other; API server, etcd and the load on the same machine", args.pods);
+    println!(
+        "{} pods each, one after the other; API server, etcd and the load on the same machine",
+        args.pods
+    );
     println!("  p50 ms   p99 ms  of none  of empty");
     for way in &mut times {
         way.sort_unstable();
@@ -82,7 +85,8 @@ async fn main() -> Result<()> {
 }
 
 async fn create(client: &Client, namespace: &str, name: &str) -> Result<Duration> {
-    let annotations = if namespace == "claimed" { json!({ "claim.hostport.io/web": "web" }) } else { json!({}) };
+    let annotations =
+        if namespace == "claimed" { json!({ "claim.hostport.io/web": "web" }) } else { json!({}) };
     let pod: Pod = serde_json::from_value(json!({
         "metadata": { "name": name, "annotations": annotations },
         "spec": {

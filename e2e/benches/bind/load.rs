@@ -60,7 +60,8 @@ impl Load {
         let (tell, bound) = mpsc::unbounded_channel();
         let api = Api::<HostPortClaim>::namespaced(client.clone(), NAMESPACE);
         tokio::spawn(async move {
-            let mut claims = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
+            let mut claims =
+                watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
             while let Some(claim) = claims.next().await {
                 let is_bound = |claim: &HostPortClaim| {
                     claim.status.as_ref().is_some_and(|status| status.phase == ClaimPhase::Bound)
@@ -102,7 +103,9 @@ impl Load {
             let mut ends = HashMap::new();
             while ends.len() < count {
                 let next = timeout(Duration::from_secs(120), bound.recv()).await;
-                let (name, at) = next.with_context(|| format!("{} of {count} claims are Bound", ends.len()))?.context("the watch ended")?;
+                let (name, at) = next
+                    .with_context(|| format!("{} of {count} claims are Bound", ends.len()))?
+                    .context("the watch ended")?;
                 ends.entry(name).or_insert(at);
             }
             anyhow::Ok(ends)
@@ -135,7 +138,9 @@ impl Writes {
         let text = client.request_text(request).await?;
         let lines = text.lines().map(|line| Ok(line.to_owned()));
         let counted = Scrape::parse(lines)?.samples.into_iter().filter(|sample| {
-            let is = |label: &str, among: &[&str]| sample.labels.get(label).is_some_and(|value| among.contains(&value));
+            let is = |label: &str, among: &[&str]| {
+                sample.labels.get(label).is_some_and(|value| among.contains(&value))
+            };
             sample.metric == "apiserver_request_total"
                 && is("verb", &["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"])
                 && is("resource", &["hostports", "hostportclaims", "hostportclasses", "events"])

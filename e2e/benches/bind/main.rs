@@ -70,7 +70,10 @@ async fn main() -> Result<()> {
 }
 
 async fn rounds(args: &Args) -> Result<()> {
-    println!("{} claims, {} workers; API server, etcd and the load on the same machine", args.claims, args.workers);
+    println!(
+        "{} claims, {} workers; API server, etcd and the load on the same machine",
+        args.claims, args.workers
+    );
     println!("operator  round   binds/s  p50 ms  p99 ms  writes/bind  CPU s  RSS MiB");
     let mut all = Vec::new();
     for round in 1..=args.rounds {
@@ -97,8 +100,14 @@ async fn rounds(args: &Args) -> Result<()> {
     println!("  throughput  {:.2}  (to reach: 0.95)", ratio(|round| round.binds_per_second));
     println!("  p99         {:.2}", ratio(|round| round.p99.as_secs_f64()));
     println!("  CPU         {:.2}", ratio(|round| round.usage.cpu.as_secs_f64()));
-    println!("hostport: {:.3} writes a bind (to reach: 2.0)", median_of(Subject::Hostport, |round| round.writes_per_bind));
-    println!("hostport: {:.1} MiB RSS (to reach: 25 at 3,000)", median_of(Subject::Hostport, |round| round.usage.rss_mib));
+    println!(
+        "hostport: {:.3} writes a bind (to reach: 2.0)",
+        median_of(Subject::Hostport, |round| round.writes_per_bind)
+    );
+    println!(
+        "hostport: {:.1} MiB RSS (to reach: 25 at 3,000)",
+        median_of(Subject::Hostport, |round| round.usage.rss_mib)
+    );
     Ok(())
 }
 

@@ -40,7 +40,8 @@ impl Child {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the operator has ended")?;
         // The name, in parentheses, may hold spaces: count from its end. Fields 14 and 15 are user and system time.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+        let ticks =
+            |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
         let kib: f64 = rss.trim().trim_end_matches(" kB").parse()?;

@@ -1,19 +1,18 @@
 //! Claims: what one needs now. Starts jobs; their steps are in `binding` and `restore`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use allocator::{Port, Refusal};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, names::FINALIZER_CLAIM_PROTECTION};
 
 use super::{
-    Alarm, Asker, ClaimJob, Core, REFUSED,
+    ClaimJob, Core,
     binding::{Bind, Way},
     restore::Restore,
 };
 use crate::{
-    action::{Action, Notice, Outcome, Subject},
-    seen::{Claim, HostPort, Key, Pod, Truth, Uid},
-    text::{self, ClaimStatus, Condition, Trouble},
+    seen::{Claim, HostPort, Key, Truth},
+    text::{self, Trouble},
 };
 
 impl Core {
@@ -281,135 +280,6 @@ impl Core {
             {
                 self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools));
             }
-        }
-    }
-
-    /// Writes why the claim has no port, unless it says so already.
-    pub(super) fn tell(&mut self, claim: &Claim, class: Option<Arc<str>>, trouble: Trouble) {
-        let conditions = text::troubled(&trouble);
-        let status = self.status(
-            claim,
-            ClaimPhase::Pending,
-            class.filter(|class| !class.is_empty()),
-            None,
-            conditions,
-        );
-        let notice = self.notice(claim, &trouble);
-        self.write_status(claim, status, notice);
-    }
-
-    pub(super) fn notice(&self, claim: &Claim, trouble: &Trouble) -> Option<Notice> {
-        let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
-        let quiet = trouble.reason == crds::Reason::WaitingForReuse;
-        (!quiet).then(|| Notice { subject, reason: trouble.reason.as_str(), note: trouble.message.clone() })
-    }
-
-    pub(super) fn bound_status(&self, claim: &Claim, port: Port, class: &Arc<str>) -> ClaimStatus {
-        let conditions = vec![text::bound(port, class)];
-        self.status(claim, ClaimPhase::Bound, Some(class.clone()), Some(port), conditions)
-    }
-
-    pub(super) fn status(
-        &self,
-        claim: &Claim,
-        phase: ClaimPhase,
-        class: Option<Arc<str>>,
-        port: Option<Port>,
-        conditions: Vec<Condition>,
-    ) -> ClaimStatus {
-        let ready = conditions.first().map_or(Truth::Unknown, |ready| ready.status);
-        let ready_since = text::since(claim.ready.as_ref(), ready, self.now.wall);
-        ClaimStatus { generation: claim.generation, phase, class, port, conditions, ready_since }
-    }
-
-    fn write_status(&mut self, claim: &Claim, status: ClaimStatus, notice: Option<Notice>) {
-        if status.digest() == claim.status_digest {
-            return; // I9
-        }
-        let status = Box::new(status);
-        let action = Action::PatchClaimStatus { key: claim.key.clone(), version: claim.version, status };
-        self.begin(&claim.key, ClaimJob::Write { uid: claim.uid.clone(), notice }, action);
-    }
-
-    fn write_finalizers(&mut self, claim: &Claim, finalizers: Vec<Arc<str>>) {
-        let (key, uid, version) = (claim.key.clone(), claim.uid.clone(), claim.version);
-        let action = Action::PatchFinalizers { key, uid: uid.clone(), version, finalizers };
-        self.begin(&claim.key, ClaimJob::Write { uid, notice: None }, action);
-    }
-
-    fn begin(&mut self, key: &Key, job: ClaimJob, action: Action) {
-        self.claim_jobs.insert(key.clone(), job);
-        self.ask(Asker::Claim(key.clone()), action);
-    }
-
-    /// Goes on with the claim's job.
-    pub(super) fn claim_answered(&mut self, key: &Key, action: Action, outcome: Outcome) {
-        let Some(job) = self.claim_jobs.remove(key) else { return };
-        if let Outcome::Refused(words) = &outcome {
-            tracing::warn!(claim = %key, ?action, error = %words, "the API server refused a request");
-            return self.end_later(key, job, REFUSED);
-        }
-        if let (Action::GetClaim(_), Outcome::NotFound) = (&action, &outcome) {
-            self.known.bury_claim(key, job.uid());
-            return self.finish_claim_job(key, job);
-        }
-        match job {
-            ClaimJob::Bind(bind) => self.bind_answered(key, bind, outcome),
-            ClaimJob::Restore(restore) => self.restore_answered(key, restore, outcome),
-            ClaimJob::Write { uid, notice } => match outcome {
-                Outcome::Claim(_) => {
-                    notice.into_iter().for_each(|notice| self.say(Action::Tell(notice)));
-                    self.claims.push(key.clone());
-                }
-                _ => self.begin(key, ClaimJob::Refresh { uid }, Action::GetClaim(key.clone())),
-            },
-            ClaimJob::Refresh { .. } => self.claims.push(key.clone()),
-        }
-    }
-
-    pub(super) fn claim_sees_pods(&mut self, key: &Key, pods: Result<&[Pod], &Outcome>) {
-        match self.claim_jobs.remove(key) {
-            Some(ClaimJob::Bind(bind)) => self.bind_sees_pods(key, bind, pods),
-            Some(ClaimJob::Restore(restore)) => self.restore_sees_pods(key, restore, pods),
-            Some(other) => drop(self.claim_jobs.insert(key.clone(), other)),
-            None => {}
-        }
-    }
-
-    /// Ends a job and looks at the claim again.
-    pub(super) fn finish_claim_job(&mut self, key: &Key, job: ClaimJob) {
-        self.end_claim_job(job);
-        self.claims.push(key.clone());
-    }
-
-    /// Ends a job whose time has not come; whatever happens, the claim is looked at again only then.
-    pub(super) fn end_later(&mut self, key: &Key, job: ClaimJob, pause: Duration) {
-        let until = self.now.mono + pause;
-        self.resting.insert(key.clone(), until);
-        self.schedule.at(until, Alarm::Claim(key.clone()));
-        self.end_claim_job(job);
-    }
-
-    fn end_claim_job(&mut self, job: ClaimJob) {
-        match job {
-            ClaimJob::Bind(bind) => {
-                self.binds -= 1;
-                let lines: Vec<_> = self.queue.lines().cloned().collect();
-                lines.into_iter().for_each(|class| self.hungry.push(class));
-                self.unlock(bind.port);
-            }
-            ClaimJob::Restore(restore) => self.unlock(restore.port),
-            ClaimJob::Write { .. } | ClaimJob::Refresh { .. } => {}
-        }
-    }
-}
-
-impl ClaimJob {
-    fn uid(&self) -> &Uid {
-        match self {
-            ClaimJob::Bind(bind) => &bind.uid,
-            ClaimJob::Restore(restore) => &restore.uid,
-            ClaimJob::Write { uid, .. } | ClaimJob::Refresh { uid } => uid,
         }
     }
 }

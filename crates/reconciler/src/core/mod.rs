@@ -9,11 +9,13 @@ mod binding;
 mod carriers;
 mod claims;
 mod classes;
+mod jobs;
 mod known;
 mod queue;
 mod release;
 mod restore;
 mod schedule;
+mod tell;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

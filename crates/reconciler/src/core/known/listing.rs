@@ -1,0 +1,68 @@
+//! Listings under way, and objects that are known to be gone while others may still tell of them.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::Hash,
+};
+
+use crate::{action::ActionId, seen::Uid};
+
+/// A listing under way, and whether there has been a complete one.
+#[derive(Debug)]
+pub(super) struct Listing<K> {
+    pub(super) names: HashSet<K>,
+    pub(super) complete: bool,
+    /// A reply to an earlier request may show an object whose end the listing has passed over.
+    pub(super) since: ActionId,
+}
+
+impl<K> Default for Listing<K> {
+    fn default() -> Self {
+        Self { names: HashSet::new(), complete: false, since: ActionId(0) }
+    }
+}
+
+/// Objects that this process knows to be gone, while a watch or the reply to an earlier request may still tell
+/// of them. A uid never comes back.
+#[derive(Debug)]
+pub(super) struct Graves<K> {
+    pub(super) keys: HashMap<Uid, K>,
+    /// The watch has told of their end: when every request before this one is answered, nobody else will.
+    pub(super) told: VecDeque<(ActionId, Uid)>,
+}
+
+impl<K> Default for Graves<K> {
+    fn default() -> Self {
+        Self { keys: HashMap::new(), told: VecDeque::new() }
+    }
+}
+
+impl<K: Hash + Eq> Graves<K> {
+    pub(super) fn hold(&self, uid: &Uid) -> bool {
+        self.keys.contains_key(uid)
+    }
+
+    /// A read has shown that it is gone; its watch will say so.
+    pub(super) fn dig(&mut self, key: K, uid: Uid) {
+        self.keys.insert(uid, key);
+    }
+
+    /// Its watch has told of its end.
+    pub(super) fn tell(&mut self, key: K, uid: Uid, next: ActionId) {
+        self.told.push_back((next, uid.clone()));
+        self.keys.insert(uid, key);
+    }
+
+    /// A listing is complete: its watch will not tell of those whose name is not in it.
+    pub(super) fn tell_all(&mut self, names: &HashSet<K>, next: ActionId) {
+        let gone =
+            self.keys.iter().filter(|(_, key)| !names.contains(*key)).map(|(uid, _)| (next, uid.clone()));
+        self.told.extend(gone);
+    }
+
+    pub(super) fn close(&mut self, oldest: ActionId) {
+        while let Some((_, uid)) = self.told.pop_front_if(|(next, _)| *next <= oldest) {
+            self.keys.remove(&uid);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Statuses and finalizers of claims: what is written of a decision, and only if it reads differently (I9).
+
+use std::sync::Arc;
+
+use allocator::Port;
+use crds::ClaimPhase;
+
+use super::{ClaimJob, Core};
+use crate::{
+    action::{Action, Notice, Subject},
+    seen::{Claim, Truth},
+    text::{self, ClaimStatus, Condition, Trouble},
+};
+
+impl Core {
+    /// Writes why the claim has no port, unless it says so already.
+    pub(super) fn tell(&mut self, claim: &Claim, class: Option<Arc<str>>, trouble: Trouble) {
+        let conditions = text::troubled(&trouble);
+        let status = self.status(
+            claim,
+            ClaimPhase::Pending,
+            class.filter(|class| !class.is_empty()),
+            None,
+            conditions,
+        );
+        let notice = self.notice(claim, &trouble);
+        self.write_status(claim, status, notice);
+    }
+
+    pub(super) fn notice(&self, claim: &Claim, trouble: &Trouble) -> Option<Notice> {
+        let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
+        let quiet = trouble.reason == crds::Reason::WaitingForReuse;
+        (!quiet).then(|| Notice { subject, reason: trouble.reason.as_str(), note: trouble.message.clone() })
+    }
+
+    pub(super) fn bound_status(&self, claim: &Claim, port: Port, class: &Arc<str>) -> ClaimStatus {
+        let conditions = vec![text::bound(port, class)];
+        self.status(claim, ClaimPhase::Bound, Some(class.clone()), Some(port), conditions)
+    }
+
+    pub(super) fn status(
+        &self,
+        claim: &Claim,
+        phase: ClaimPhase,
+        class: Option<Arc<str>>,
+        port: Option<Port>,
+        conditions: Vec<Condition>,
+    ) -> ClaimStatus {
+        let ready = conditions.first().map_or(Truth::Unknown, |ready| ready.status);
+        let ready_since = text::since(claim.ready.as_ref(), ready, self.now.wall);
+        ClaimStatus { generation: claim.generation, phase, class, port, conditions, ready_since }
+    }
+
+    pub(super) fn write_status(&mut self, claim: &Claim, status: ClaimStatus, notice: Option<Notice>) {
+        if status.digest() == claim.status_digest {
+            return; // I9
+        }
+        let status = Box::new(status);
+        let action = Action::PatchClaimStatus { key: claim.key.clone(), version: claim.version, status };
+        self.begin(&claim.key, ClaimJob::Write { uid: claim.uid.clone(), notice }, action);
+    }
+
+    pub(super) fn write_finalizers(&mut self, claim: &Claim, finalizers: Vec<Arc<str>>) {
+        let (key, uid, version) = (claim.key.clone(), claim.uid.clone(), claim.version);
+        let action = Action::PatchFinalizers { key, uid: uid.clone(), version, finalizers };
+        self.begin(&claim.key, ClaimJob::Write { uid, notice: None }, action);
+    }
+}
