@@ -24,8 +24,11 @@ const REFILL: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Notices {
     recorder: Recorder,
-    budgets: Arc<Mutex<HashMap<(Arc<str>, &'static str), Budget>>>,
+    budgets: Arc<Mutex<Budgets>>,
 }
+
+/// By namespace and reason.
+type Budgets = HashMap<(Arc<str>, &'static str), Budget>;
 
 struct Budget {
     left: u32,
