@@ -126,7 +126,7 @@ impl TestEnv {
         self.run(args, "").await
     }
 
-    /// [`crate::eventually`]
+    /// As [`fn@crate::eventually`].
     pub async fn eventually<T, F, Fut>(&self, deadline: Duration, what: &str, condition: F) -> Result<T>
     where
         F: FnMut() -> Fut,

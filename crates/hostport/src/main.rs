@@ -9,18 +9,23 @@ mod roles;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     rustls::crypto::ring::default_provider().install_default().ok();
     let ended = match cli.command {
         cli::Command::Crds { dir } => definitions::print(dir.as_deref()),
         cli::Command::Webhooks { target } => definitions::print_webhooks(&target),
-        cli::Command::Controller { common, controller } => roles::controller(common, &controller).await,
-        cli::Command::Admission { common, admission } => roles::admission(common, &admission).await,
+        // One thread: what the controller waits for is the API server, and a thread's memory is not free.
+        cli::Command::Controller { common, controller } => {
+            run(Builder::new_current_thread(), roles::controller(common, &controller))
+        }
+        cli::Command::Admission { common, admission } => {
+            run(Builder::new_multi_thread(), roles::admission(common, &admission))
+        }
         cli::Command::Dev { common, controller, admission } => {
-            roles::dev(common, &controller, &admission).await
+            run(Builder::new_multi_thread(), roles::dev(common, &controller, &admission))
         }
     };
     match ended {
@@ -30,4 +35,8 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(mut runtime: Builder, role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    runtime.enable_all().build()?.block_on(role)
 }

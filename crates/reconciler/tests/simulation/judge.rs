@@ -1,5 +1,5 @@
 //! Looks at every change of the store and says which invariant it breaks. What an administrator does by hand is
-//! excused, and nothing else (model/README, "Excuses").
+//! excused, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The counterexamples that the search of the design found (model/README, C1-C8), replayed.
+//! The counterexamples that the search of the design found (docs/architecture.md, C1-C8), replayed.
 
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::action::{Action, HostPortChange};
