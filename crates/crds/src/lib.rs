@@ -1,6 +1,7 @@
 //! The API `hostport.io/v1alpha1`: types, validation rules and defaults, and the generated
 //! CustomResourceDefinitions. Nothing here talks to a cluster or decides anything.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the same words are shown by kubectl explain")]
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
 
 mod claim;
