@@ -85,7 +85,7 @@ impl Core {
         match (bind.step, outcome) {
             (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&bind.uid) => {
                 bind.way = Way::Held;
-                self.write_bound(key, bind);
+                self.bind_step(key, bind, Step::WriteStatus);
             }
             // Maybe our own, whose reply was lost.
             (Step::Create, Outcome::Exists) => self.bind_step(key, bind, Step::ReadTaken),
@@ -93,7 +93,7 @@ impl Core {
                 if hostport.is_held_by(&bind.uid) =>
             {
                 bind.way = Way::Held;
-                self.write_bound(key, bind);
+                self.bind_step(key, bind, Step::WriteStatus);
             }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 if claim.uid != bind.uid || !claim.is_pending() || claim.deleting {
@@ -128,10 +128,6 @@ impl Core {
         }
     }
 
-    fn write_bound(&mut self, key: &Key, bind: Bind) {
-        self.bind_step(key, bind, Step::WriteStatus);
-    }
-
     fn bind_step(&mut self, key: &Key, mut bind: Bind, step: Step) {
         bind.step = step;
         let action = match step {
@@ -151,7 +147,7 @@ impl Core {
                 Way::Create | Way::Held => return self.finish_claim_job(key, ClaimJob::Bind(bind)),
             },
             Step::WriteStatus => {
-                let Some(claim) = self.live(key).filter(|claim| claim.uid == bind.uid) else {
+                let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 };
                 let status = Box::new(self.bound_status(claim, bind.port, &bind.class));

@@ -27,7 +27,7 @@ impl Core {
         if let Some(class) = self.queue.leave(key) {
             self.class_status.insert(class);
         }
-        let Some(claim) = self.live(key).cloned() else { return };
+        let Some(claim) = self.known.claim(key).cloned() else { return };
         if claim.deleting {
             self.see_off(&claim);
         } else if let Some(port) = claim.named() {
@@ -171,7 +171,7 @@ impl Core {
             return; // The end of that work names the claim again.
         }
         let hostport = self.known.hostport(port).cloned();
-        let bound = |key: &&Key| self.live(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
+        let bound = |key: &&Key| self.known.claim(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
         let promised =
             self.known.named(port).iter().filter(|other| **other != claim.key).filter(bound).min().cloned();
         let trouble = match hostport {
@@ -263,7 +263,9 @@ impl Core {
             let Some(port) = available.or_else(|| self.known.ledger.pick(class)) else { break };
             let Some(key) = self.queue.next(class) else { break };
             let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
-            let Some(claim) = self.live(&key).filter(|claim| to_be_bound(claim)).cloned() else { continue };
+            let Some(claim) = self.known.claim(&key).filter(|claim| to_be_bound(claim)).cloned() else {
+                continue;
+            };
             if self.claim_jobs.contains_key(&key) {
                 continue; // The end of its job names it again.
             }
@@ -275,7 +277,7 @@ impl Core {
         }
         let pools = self.known.ledger.pools(class).unwrap_or_default().to_owned();
         for key in self.queue.take_untold(class) {
-            if let Some(claim) = self.live(&key).cloned()
+            if let Some(claim) = self.known.claim(&key).cloned()
                 && !self.claim_jobs.contains_key(&key)
             {
                 self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools));

@@ -37,7 +37,7 @@ use self::{
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Notice, Outcome},
-    seen::{Claim, Event, HostPort, Key, Now, Uid},
+    seen::{Event, HostPort, Key, Now, Uid},
 };
 
 /// How long to wait before asking again for something that failed without an answer.
@@ -334,9 +334,5 @@ impl Core {
     fn unlock(&mut self, port: Port) {
         self.locks.remove(&port);
         self.known.unassume(port);
-    }
-
-    fn live(&self, key: &Key) -> Option<&Claim> {
-        self.known.claim(key)
     }
 }
