@@ -1,5 +1,6 @@
-//! Live reads of claims and HostPorts. What is remembered only lets two reads start at once; what is believed
-//! comes from the reads themselves.
+//! Live reads of claims and HostPorts. A remembered number only lets two reads start at once; what is believed
+//! comes from the reads themselves, made for this very pod: its mutation's, which its validation takes over if
+//! they are no older than [`FRESH`], or new ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,11 +15,15 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, PartialObjectMeta},
 };
+use tokio::time::Instant;
 
 use crate::standing::{self, Holder, Standing, Standings};
 
 /// A read that takes longer is given up; the whole answer has 8 s.
 const READ_LIMIT: Duration = Duration::from_secs(3);
+/// How long the validation of a pod believes what its mutation read. A port is freed only after 40 s without its
+/// claim and a LIST of pods; a create is stored 34 s after its start at the latest. This is part of the other 6 s.
+const FRESH: Duration = Duration::from_secs(1);
 /// Reads at the same time for one pod.
 const AT_ONCE: usize = 16;
 /// Claims whose port is remembered; past that the memory starts anew.
@@ -43,7 +48,14 @@ pub(crate) enum ReadError {
 /// Reads claims and HostPorts.
 pub(crate) struct Lookup {
     client: Client,
-    remembered: Mutex<HashMap<(String, String), Port>>,
+    remembered: Mutex<HashMap<(String, String), Remembered>>,
+}
+
+/// The number that a claim held when it was last read.
+struct Remembered {
+    number: Port,
+    /// When a mutation began to read it; taken by the validation that follows.
+    read: Option<Instant>,
 }
 
 impl Lookup {
@@ -51,21 +63,45 @@ impl Lookup {
         Self { client, remembered: Mutex::default() }
     }
 
-    /// How the claims stand. A hint, if given, is a number that a claim probably has.
+    /// How the claims stand, read live.
     pub(crate) async fn claims(
         &self,
         namespace: &str,
-        wanted: Vec<(&str, Option<Port>)>,
+        names: impl IntoIterator<Item = &str>,
     ) -> Result<Standings, ReadError> {
-        let read = |(name, hint): (&str, Option<Port>)| {
-            let name = name.to_owned();
-            async move {
-                let standing = self.claim(namespace, &name, hint).await?;
-                Ok((name, standing))
-            }
+        let reads: Vec<_> = names.into_iter().map(|name| self.for_mutation(namespace, name)).collect();
+        together(reads).await
+    }
+
+    /// How the claims of a pod stand that was mutated a moment ago: `told` has the numbers that it was told.
+    pub(crate) async fn claims_again(
+        &self,
+        namespace: &str,
+        told: &BTreeMap<&str, Option<Port>>,
+    ) -> Result<Standings, ReadError> {
+        let reads: Vec<_> =
+            told.iter().map(|(name, number)| self.for_validation(namespace, name, *number)).collect();
+        together(reads).await
+    }
+
+    async fn for_mutation(&self, namespace: &str, name: &str) -> Result<(String, Standing), ReadError> {
+        let start = Instant::now();
+        let standing = self.claim(namespace, name, None).await?;
+        self.note_reading(namespace, name, start);
+        Ok((name.to_owned(), standing))
+    }
+
+    async fn for_validation(
+        &self,
+        namespace: &str,
+        name: &str,
+        told: Option<Port>,
+    ) -> Result<(String, Standing), ReadError> {
+        let standing = match told.filter(|told| self.take_reading(namespace, name) == Some(*told)) {
+            Some(number) => Standing::Held(number),
+            None => self.claim(namespace, name, told).await?,
         };
-        let reads: Vec<_> = wanted.into_iter().map(read).collect();
-        stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
+        Ok((name.to_owned(), standing))
     }
 
     /// Who holds the numbers, as far as it is this namespace's. Ends with the first that no claim of it holds.
@@ -99,7 +135,7 @@ impl Lookup {
 
     async fn claim(&self, namespace: &str, name: &str, hint: Option<Port>) -> Result<Standing, ReadError> {
         let key = (namespace.to_owned(), name.to_owned());
-        let probable = hint.or_else(|| self.remembered().get(&key).copied());
+        let probable = hint.or_else(|| self.remembered().get(&key).map(|last| last.number));
         let early = OptionFuture::from(probable.map(|number| self.read_port(number)));
         let (claim, early) = futures::join!(self.read_claim(namespace, name), early);
         let Some(claim) = claim? else {
@@ -109,6 +145,7 @@ impl Lookup {
         if let Some(Ok(Some(port))) = early {
             let standing = standing::believe(&claim, Some(&port));
             if !matches!(standing, Standing::Disproved(_)) {
+                self.remember(key, &standing);
                 return Ok(standing);
             }
         }
@@ -118,9 +155,7 @@ impl Lookup {
             None => None,
         };
         let standing = standing::believe(&claim, port.as_ref());
-        if let Standing::Held(number) = standing {
-            self.remember(key, number);
-        }
+        self.remember(key, &standing);
         Ok(standing)
     }
 
@@ -155,17 +190,42 @@ impl Lookup {
         }
     }
 
-    fn remember(&self, key: (String, String), number: Port) {
+    fn remember(&self, key: (String, String), standing: &Standing) {
         let mut remembered = self.remembered();
+        let Standing::Held(number) = *standing else {
+            remembered.remove(&key);
+            return;
+        };
         if remembered.len() >= MOST_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key, number);
+        remembered.insert(key, Remembered { number, read: None });
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Port>> {
+    /// A mutation has read the claim; if it holds its number, one validation may believe that.
+    fn note_reading(&self, namespace: &str, name: &str, start: Instant) {
+        if let Some(last) = self.remembered().get_mut(&(namespace.to_owned(), name.to_owned())) {
+            last.read = Some(start);
+        }
+    }
+
+    /// The number that a mutation has just read, for one validation.
+    fn take_reading(&self, namespace: &str, name: &str) -> Option<Port> {
+        let mut remembered = self.remembered();
+        let last = remembered.get_mut(&(namespace.to_owned(), name.to_owned()))?;
+        let read = last.read.take()?;
+        (read.elapsed() <= FRESH).then_some(last.number)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Remembered>> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn together(
+    reads: Vec<impl Future<Output = Result<(String, Standing), ReadError>>>,
+) -> Result<Standings, ReadError> {
+    stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 async fn within<T>(what: String, read: impl Future<Output = kube::Result<T>>) -> Result<T, ReadError> {

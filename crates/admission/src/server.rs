@@ -220,8 +220,7 @@ impl Inner {
         let asking = asking(request, pod)?;
         let mut wait = None;
         loop {
-            let wanted = plan.claims().into_iter().map(|claim| (claim, None)).collect();
-            let standings = self.lookup.claims(asking.namespace, wanted).await?;
+            let standings = self.lookup.claims(asking.namespace, plan.claims()).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -246,7 +245,8 @@ impl Inner {
         let asking = asking(request, pod)?;
         let namespace = asking.namespace;
         let allows = (managed && pod.host_network()).then(|| self.lookup.allows_host_network(namespace));
-        let claims = self.lookup.claims(namespace, hinted(pod, &plan));
+        let told = told(pod, &plan);
+        let claims = self.lookup.claims_again(namespace, &told);
         let (standings, allowed) = futures::join!(claims, OptionFuture::from(allows));
         if let Some(allowed) = allowed {
             validate::host_network(pod, namespace, allowed?)?;
@@ -269,11 +269,9 @@ fn asking<'a>(request: &'a Request, pod: &Pod) -> Result<Asking<'a>, Refusal> {
 }
 
 /// The claims of a mutated pod, with the numbers that it was told.
-fn hinted<'a>(pod: &Pod, plan: &'a Plan) -> Vec<(&'a str, Option<crds::Port>)> {
+fn told<'a>(pod: &Pod, plan: &'a Plan) -> BTreeMap<&'a str, Option<crds::Port>> {
     let annotations = &pod.metadata.annotations;
-    let hints: BTreeMap<_, _> =
-        plan.told().map(|told| (told.claim, told_before(annotations, told.name))).collect();
-    hints.into_iter().collect()
+    plan.told().map(|told| (told.claim, told_before(annotations, told.name))).collect()
 }
 
 async fn read(body: Body) -> Result<Request, Response> {

@@ -321,9 +321,10 @@ async fn a_known_claim_and_its_host_port_are_read_in_parallel() {
     let cluster = shop();
     let webhooks = cluster.webhooks();
     let pod = mutated(&webhooks, &review(USER, &pod())).await;
+    ask(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
     *cluster.0.together.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
 
-    for path in [PATH_MUTATE, PATH_ANNOTATED, PATH_MANAGED] {
+    for path in [PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE] {
         cluster.0.reads.lock().unwrap().clear();
         assert_eq!(ask(&webhooks, path, &review(USER, &pod)).await["allowed"], true);
         assert_eq!(cluster.0.reads.lock().unwrap().len(), 2);
@@ -343,18 +344,45 @@ async fn a_claim_made_again_with_another_number_is_read_anew() {
     assert_eq!(pod["spec"]["containers"][0]["ports"][0]["hostPort"], 9005);
 }
 
-#[tokio::test]
-async fn a_claim_deleted_after_the_mutation_is_noticed_by_the_validator() {
+#[tokio::test(start_paused = true)]
+async fn a_validation_believes_what_the_mutation_of_the_pod_has_just_read_once() {
     let cluster = shop();
     let webhooks = cluster.webhooks();
     let pod = mutated(&webhooks, &review(USER, &pod())).await;
+    let reads = || std::mem::take(&mut *cluster.0.reads.lock().unwrap()).len();
+    reads();
 
-    cluster.put(terminating(bound_claim("web", 9000)));
+    for (path, expected) in [(PATH_ANNOTATED, 0), (PATH_ANNOTATED, 2), (PATH_MANAGED, 2)] {
+        assert_eq!(ask(&webhooks, path, &review(USER, &pod)).await["allowed"], true);
+        assert_eq!(reads(), expected);
+    }
+}
 
+#[tokio::test(start_paused = true)]
+async fn a_claim_deleted_after_the_mutation_is_noticed_by_a_validation_a_second_later() {
     for path in [PATH_MANAGED, PATH_ANNOTATED] {
+        let cluster = shop();
+        let webhooks = cluster.webhooks();
+        let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+        cluster.put(terminating(bound_claim("web", 9000)));
+        tokio::time::advance(Duration::from_millis(1001)).await;
+
         let said = refusal(&webhooks, path, &review(USER, &pod)).await;
         assert!(said.contains("is being deleted"), "{said}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_the_mutation_did_not_write_is_not_believed() {
+    let cluster = shop().granted(grant("web", 9001));
+    let webhooks = cluster.webhooks();
+    let mut pod = mutated(&webhooks, &review(USER, &pod())).await;
+    pod["metadata"]["annotations"]["port.hostport.io/web"] = json!("9001");
+    pod["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(9001);
+
+    let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
+    assert!(said.contains("9000"), "{said}");
 }
 
 #[tokio::test]
