@@ -170,7 +170,9 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.setup.words().iter().try_for_each(|(name, value)| writeln!(f, "set {name} {value}"))?;
+        let usual = Setup::default().words();
+        let unusual = self.setup.words().into_iter().zip(usual).filter(|(this, usual)| this != usual);
+        unusual.map(|(this, _)| this).try_for_each(|(name, value)| writeln!(f, "set {name} {value}"))?;
         self.steps.iter().try_for_each(|Step { kind, a, b }| writeln!(f, "{kind:?} {a} {b}"))
     }
 }

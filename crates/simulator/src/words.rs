@@ -23,7 +23,11 @@ pub fn words(action: &Action) -> String {
         Action::PatchFinalizers { key, version, finalizers, .. } => {
             format!("finalizers {key}@{version} {finalizers:?}")
         }
-        Action::PatchClassStatus { name, status } => format!("status of class {name} {:?}", status.counts),
+        Action::PatchClassStatus { name, status } => {
+            let (counts, waiting) = (&status.counts, status.waiting);
+            let (allocated, released, free) = (counts.allocated, counts.released, counts.free);
+            format!("status of class {name}: {allocated} allocated, {released} released, {free} free, {waiting} waiting")
+        }
         Action::Tell(_) | Action::Audit(_) => String::new(),
     }
 }

@@ -94,11 +94,11 @@ impl World {
         if !dead.requests.is_empty() {
             self.tally.hit(Fault::Killed);
         }
+        let actor = dead.actor();
         let controller = &mut self.controllers[index];
         (controller.skew, controller.told) = (dead.skew, dead.told);
         let lost = dead.requests.into_values().filter(|request| request.outcome.is_none()).enumerate();
         let lost = lost.filter(|(at, _)| survives(*at)).map(|(_, request)| request.action);
-        let actor = dead.actor();
         self.late.extend(lost.filter(is_write).map(|action| (action, actor)));
         (0..KINDS.len()).for_each(|kind| self.relist(index, kind));
     }
