@@ -101,8 +101,12 @@ impl Judge {
                 self.tampered.insert(after.uid.clone());
             }
             Changed::HostPort(before, after) => {
-                if actor != Actor::People {
+                // With the store, a uid that was gone comes back: what its number's owner loses to an outdated
+                // process it gets back.
+                if actor == Actor::Controller {
                     self.look_at_loss(server, before.as_ref(), after.as_ref());
+                }
+                if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
                 }
                 if let Some(after) =
