@@ -81,7 +81,10 @@ fn files(root: &Path, folder: &str, found: &mut Vec<String>) -> io::Result<()> {
 }
 
 fn module(name: &str, path: &Path) -> String {
-    format!("#[path = {:?}]\n#[allow(warnings, clippy::all)]\npub mod {name};\n", path.display().to_string())
+    format!(
+        "#[path = {:?}]\n#[allow(warnings, missing_docs, clippy::all)]\nmod {name};\n",
+        path.display().to_string()
+    )
 }
 
 /// Puts all flaws of a file in. One whose text is not there exactly once is left out and named.

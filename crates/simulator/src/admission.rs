@@ -49,7 +49,8 @@ impl World {
     pub fn admit(&mut self, name: &str, key: &Key, claim_first: bool) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         let Some(number) = claim.named() else { return };
-        let pod = Pod { key: Key { namespace: key.namespace.clone(), name: name.into() }, ports: [number].into() };
+        let pod =
+            Pod { key: Key { namespace: key.namespace.clone(), name: name.into() }, ports: [number].into() };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;
@@ -120,6 +121,20 @@ impl World {
         self.change(Actor::People, |server| put_pod(server, pod));
     }
 
+    /// A pod of the claim that comes through at once.
+    pub fn run_pod(&mut self, name: &str, key: &Key) {
+        let at = self.admissions.len();
+        self.admit(name, key, true);
+        for _ in 0..2 {
+            if self.admissions.len() > at {
+                self.admit_on(at);
+            }
+        }
+        if self.admissions.len() > at {
+            self.store(at);
+        }
+    }
+
     /// `kubectl create --dry-run=server`: admission answers, nothing is stored and nothing remembered (I7).
     pub fn dry_run(&mut self, name: &str, key: &Key) {
         let (revision, coming) = (self.server.revision(), self.admissions.len());
@@ -161,7 +176,8 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
 
 /// The HostPort as the API server shows it, with all that admission looks at.
 fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
-    let mut spec = json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
+    let mut spec =
+        json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
     if let Some(holder) = &hostport.holder {
         let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
         spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});

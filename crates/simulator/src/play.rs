@@ -51,7 +51,9 @@ impl Setup {
                 world.pass(Duration::from_millis([500, 1000, 2000, 7000, 20_000, 41_000, 61_000][b % 7]));
                 world.poll(index);
             }
-            Kind::LoseReply | Kind::Repeat | Kind::Fail | Kind::Refuse => request_fails(world, kind, index, b),
+            Kind::LoseReply | Kind::Repeat | Kind::Fail | Kind::Refuse => {
+                request_fails(world, kind, index, b)
+            }
             Kind::Late if !world.late.is_empty() => {
                 let at = b / 4 % world.late.len();
                 if b % 4 == 0 { drop(world.late.swap_remove(at)) } else { world.land_late(at) }
@@ -76,7 +78,8 @@ impl Setup {
         }
     }
 
-    fn key(&self, at: usize) -> Key {
+    /// The name of a claim, counted round.
+    pub fn key(&self, at: usize) -> Key {
         key(CLAIMS[at % self.claims])
     }
 
@@ -89,11 +92,19 @@ impl Setup {
                 let class = classes[b / 16 % if self.two_classes { 3 } else { 2 }];
                 world.create_claim(&self.key(a), class, wanted);
             }
-            Kind::DeleteClaim => world.delete_claim(&self.key(a)),
+            Kind::DeleteClaim => {
+                world.delete_claim(&self.key(a));
+                if b.is_multiple_of(4) {
+                    world.strip_finalizers(&self.key(a));
+                }
+            }
             Kind::Recreate => world.recreate_claim(&self.key(a)),
-            Kind::Rename => world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2])),
+            Kind::Rename => {
+                world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2]))
+            }
             Kind::Strip => world.strip_finalizers(&self.key(a)),
             Kind::Admit => world.admit(name, &self.key(a), b.is_multiple_of(2)),
+            Kind::RunPod => world.run_pod(name, &self.key(a)),
             Kind::DryRun => world.dry_run(name, &self.key(a)),
             Kind::AdmitOn if !world.admissions.is_empty() => world.admit_on(b % world.admissions.len()),
             Kind::Store if !world.admissions.is_empty() => world.store(b % world.admissions.len()),

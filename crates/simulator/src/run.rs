@@ -140,6 +140,8 @@ impl Schedule {
     pub fn story(&self) -> String {
         let violation = self.play().violation.unwrap_or_else(|| "no invariant is broken".to_owned());
         let trace = self.trace().join("\n");
-        format!("{trace}\n=> {violation}\n\nTo keep it, put this into crates/simulator/regressions/NAME.txt:\n\n{self}")
+        format!(
+            "{trace}\n=> {violation}\n\nTo keep it, put this into crates/simulator/regressions/NAME.txt:\n\n{self}"
+        )
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crds::ReclaimPolicy;
+
 use crate::{
     faults::Tally,
     random::Random,
@@ -34,11 +36,20 @@ impl Schedule {
         let mut random = Random::new(seed);
         let size = Size::of(&mut random);
         let mut kinds: Vec<(Kind, usize)> = Vec::with_capacity(Kind::ALL.len());
+        let setup = Setup::of(&mut random, size);
         let busy = random.below(4) + 1;
         for &(kind, weight, often) in Kind::ALL {
             match often {
                 Often::Always => kinds.push((kind, weight)),
-                Often::Sometimes if random.below(8) < busy => kinds.push((kind, weight * random.of(&[1, 1, 4]))),
+                // Without it nobody ever gets what a class retains.
+                _ if kind == Kind::ClearClaimRef && setup.policy == ReclaimPolicy::Retain => {
+                    kinds.push((kind, weight * 3));
+                }
+                // The few steps of a small world must meet it, too.
+                Often::Sometimes if random.below(8) < busy => {
+                    let more = random.of(if size == Size::Small { &[1, 4, 8] } else { &[1, 1, 4] });
+                    kinds.push((kind, weight * more));
+                }
                 Often::Sometimes => {}
             }
         }
@@ -56,7 +67,7 @@ impl Schedule {
             Step { kind: kind.expect("weights add up").0, a: (choice >> 16) as u16, b: (choice >> 32) as u16 }
         });
         let steps = steps.collect();
-        Self { setup: Setup::of(&mut random, size), steps }
+        Self { setup, steps }
     }
 
     /// Plays it and lets it come to rest.

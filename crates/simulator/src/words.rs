@@ -26,7 +26,9 @@ pub fn words(action: &Action) -> String {
         Action::PatchClassStatus { name, status } => {
             let (counts, waiting) = (&status.counts, status.waiting);
             let (allocated, released, free) = (counts.allocated, counts.released, counts.free);
-            format!("status of class {name}: {allocated} allocated, {released} released, {free} free, {waiting} waiting")
+            format!(
+                "status of class {name}: {allocated} allocated, {released} released, {free} free, {waiting} waiting"
+            )
         }
         Action::Tell(_) | Action::Audit(_) => String::new(),
     }

@@ -56,8 +56,9 @@ mod tests {
         pages.fill(PortRange::new(port(500), port(1600)).unwrap(), 'x');
 
         let filled = |number| pages.get(port(number)).is_some();
-        assert_eq!([499, 500, 511, 512, 1024, 1600, 1601].map(filled), [
-            false, true, true, true, true, true, false
-        ]);
+        assert_eq!(
+            [499, 500, 511, 512, 1024, 1600, 1601].map(filled),
+            [false, true, true, true, true, true, false]
+        );
     }
 }

@@ -14,10 +14,13 @@ use crate::{
 impl World {
     pub fn create_class(&mut self, class: Class) {
         let name = class.name.clone();
-        self.people(|| format!("admin creates class {name}"), |server| {
-            let (uid, created) = (server.new_uid("class"), server.now / 1000);
-            server.put_class(Class { uid, created, ..class });
-        });
+        self.people(
+            || format!("admin creates class {name}"),
+            |server| {
+                let (uid, created) = (server.new_uid("class"), server.now / 1000);
+                server.put_class(Class { uid, created, ..class });
+            },
+        );
     }
 
     pub fn edit_class(&mut self, name: &str, edit: impl FnOnce(&mut Class)) {
@@ -36,19 +39,25 @@ impl World {
     pub fn remove_class(&mut self, name: &str) {
         let Some(class) = self.server.classes.get(name).cloned() else { return };
         self.tally.hit(Fault::ClassChanged);
-        self.people(|| format!("admin deletes class {name}"), |server| {
-            server.classes.remove(name);
-            server.class_status.remove(name);
-            let version = server.bump();
-            server.changes.push(Changed::Class(Some(Class { version, ..class }), None));
-        });
+        self.people(
+            || format!("admin deletes class {name}"),
+            |server| {
+                server.classes.remove(name);
+                server.class_status.remove(name);
+                let version = server.bump();
+                server.changes.push(Changed::Class(Some(Class { version, ..class }), None));
+            },
+        );
     }
 
     pub fn delete_hostport(&mut self, number: Port) {
         if self.server.hostports.contains_key(&number) {
             self.tally.hit(Fault::HostPortDeleted);
             self.judge.hand_deleted(number, &mut self.admissions);
-            self.people(|| format!("admin deletes HostPort {number}"), |server| server.remove_hostport(number));
+            self.people(
+                || format!("admin deletes HostPort {number}"),
+                |server| server.remove_hostport(number),
+            );
             self.judge.forget(number);
         }
     }

@@ -19,27 +19,30 @@ impl World {
         if !self.names.insert(key.clone()) {
             self.tally.hit(Fault::UidReused);
         }
-        self.people(|| format!("tenant creates claim {key} class={class:?} port={wanted:?}"), |server| {
-            let status = first_status();
-            let claim = Claim {
-                key: key.clone(),
-                uid: server.new_uid("u"),
-                version: Version(0),
-                generation: 1,
-                created: server.now / 1000,
-                deleting: false,
-                finalizers: vec![],
-                class: class.map(Into::into),
-                wanted: wanted.map(port),
-                phase: ClaimPhase::Pending,
-                port: None,
-                used_class: None,
-                ready: None,
-                status_digest: 0,
-            };
-            server.claim_status.insert(key.clone(), status.clone());
-            server.put_claim(with_status(claim, &status));
-        });
+        self.people(
+            || format!("tenant creates claim {key} class={class:?} port={wanted:?}"),
+            |server| {
+                let status = first_status();
+                let claim = Claim {
+                    key: key.clone(),
+                    uid: server.new_uid("u"),
+                    version: Version(0),
+                    generation: 1,
+                    created: server.now / 1000,
+                    deleting: false,
+                    finalizers: vec![],
+                    class: class.map(Into::into),
+                    wanted: wanted.map(port),
+                    phase: ClaimPhase::Pending,
+                    port: None,
+                    used_class: None,
+                    ready: None,
+                    status_digest: 0,
+                };
+                server.claim_status.insert(key.clone(), status.clone());
+                server.put_claim(with_status(claim, &status));
+            },
+        );
     }
 
     pub fn delete_claim(&mut self, key: &Key) {
@@ -48,9 +51,12 @@ impl World {
         };
         self.tally.hit(Fault::Deleted);
         let uid = claim.uid.clone();
-        self.people(|| format!("tenant deletes claim {key}={uid}"), |server| {
-            server.put_claim(Claim { deleting: true, generation: claim.generation + 1, ..claim });
-        });
+        self.people(
+            || format!("tenant deletes claim {key}={uid}"),
+            |server| {
+                server.put_claim(Claim { deleting: true, generation: claim.generation + 1, ..claim });
+            },
+        );
     }
 
     pub fn strip_finalizers(&mut self, key: &Key) {
@@ -59,9 +65,12 @@ impl World {
         };
         self.tally.hit(Fault::Stripped);
         let uid = claim.uid.clone();
-        self.people(|| format!("somebody strips the finalizers of {key}={uid}"), |server| {
-            server.put_claim(Claim { finalizers: vec![], ..claim });
-        });
+        self.people(
+            || format!("somebody strips the finalizers of {key}={uid}"),
+            |server| {
+                server.put_claim(Claim { finalizers: vec![], ..claim });
+            },
+        );
     }
 
     /// Deleted, and made again under the same name at once: another uid.
@@ -74,7 +83,9 @@ impl World {
 
     /// `helm upgrade` with another name for a claim: the new one wants the number that the old one has.
     pub fn rename_claim(&mut self, key: &Key, to: &Key) {
-        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else { return };
+        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else {
+            return;
+        };
         if self.server.claims.contains_key(to) {
             return;
         }
@@ -89,11 +100,14 @@ impl World {
         self.tally.hit(Fault::Tampered);
         self.judge.tampered.insert(claim.uid.clone());
         let uid = claim.uid.clone();
-        self.people(|| format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"), |server| {
-            let mut status = server.claim_status[key].clone();
-            (status.phase, status.port) = (phase, number.map(port));
-            server.put_claim(with_status(claim, &status));
-            server.claim_status.insert(key.clone(), status);
-        });
+        self.people(
+            || format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"),
+            |server| {
+                let mut status = server.claim_status[key].clone();
+                (status.phase, status.port) = (phase, number.map(port));
+                server.put_claim(with_status(claim, &status));
+                server.claim_status.insert(key.clone(), status);
+            },
+        );
     }
 }

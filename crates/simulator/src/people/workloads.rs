@@ -18,11 +18,14 @@ impl World {
     pub fn end_pod(&mut self, key: &Key) {
         if let Some(pod) = self.server.pods.get(key).cloned() {
             self.judge.admitted.remove(key);
-            self.people(|| format!("pod {key} ends"), |server| {
-                server.pods.remove(key);
-                server.bump();
-                server.changes.push(Changed::Pod(Some(pod), None));
-            });
+            self.people(
+                || format!("pod {key} ends"),
+                |server| {
+                    server.pods.remove(key);
+                    server.bump();
+                    server.changes.push(Changed::Pod(Some(pod), None));
+                },
+            );
         }
     }
 
@@ -35,13 +38,16 @@ impl World {
             return;
         }
         self.tally.hit(Fault::Service);
-        self.people(|| format!("Service {name} takes {number:?}"), |server| {
-            match &after {
-                Some(service) => server.services.insert(key, service.clone()),
-                None => server.services.remove(&key),
-            };
-            server.bump();
-            server.changes.push(Changed::Service(before, after));
-        });
+        self.people(
+            || format!("Service {name} takes {number:?}"),
+            |server| {
+                match &after {
+                    Some(service) => server.services.insert(key, service.clone()),
+                    None => server.services.remove(&key),
+                };
+                server.bump();
+                server.changes.push(Changed::Service(before, after));
+            },
+        );
     }
 }

@@ -66,12 +66,6 @@ impl World {
         self.store(at);
     }
 
-    /// A pod of a claim, admitted and stored at once.
-    pub fn run_pod(&mut self, name: &str, claim: &str) {
-        self.pod_in_flight(name, claim);
-        self.lands(name);
-    }
-
     fn coming(&self, name: &str) -> usize {
         let at = self.admissions.iter().position(|it| &*it.pod.key.name == name);
         at.unwrap_or_else(|| panic!("pod {name} was refused\n{}", self.story()))

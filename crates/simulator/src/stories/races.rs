@@ -51,7 +51,7 @@ fn a_reply_older_than_a_listing_brings_no_dead_claim_back() {
 fn a_claim_that_goes_with_its_last_finalizer_does_not_stay_in_memory() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
-    world.run_pod("p", "shop/a");
+    world.run_pod("p", &key("shop/a"));
     world.rest();
     world.delete_claim(&key("shop/a"));
     world.rest();
@@ -127,7 +127,7 @@ fn a_class_deleted_while_its_status_is_written_is_gone() {
 fn a_claim_that_met_a_busy_number_is_looked_at_when_it_is_free() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
-    world.run_pod("p", "shop/a");
+    world.run_pod("p", &key("shop/a"));
     world.rest();
     world.force_delete("shop/a");
     world.seconds(300); // Held by the pod, and said so.

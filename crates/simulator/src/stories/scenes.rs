@@ -45,7 +45,7 @@ fn a_released_port_is_not_granted_to_another_name_before_reuse_delay() {
 fn a_pod_that_outlives_its_claim_keeps_the_port_and_is_named() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
-    world.run_pod("p", "shop/a");
+    world.run_pod("p", &key("shop/a"));
     world.rest();
     world.delete_claim(&key("shop/a"));
     world.rest();
@@ -67,7 +67,7 @@ fn a_pod_that_outlives_its_claim_keeps_the_port_and_is_named() {
 fn a_claim_in_use_goes_when_its_pods_have_ended() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
-    world.run_pod("p", "shop/a");
+    world.run_pod("p", &key("shop/a"));
     world.rest();
     world.delete_claim(&key("shop/a"));
     world.rest();
@@ -297,7 +297,7 @@ fn a_steady_cluster_is_silent() {
     }
     world.claim("web/a", Some(9000));
     world.rest();
-    world.run_pod("p", "shop/a");
+    world.run_pod("p", &key("shop/a"));
     world.run_raw_pod(&key("web/x"), 9500);
     world.seconds(60);
 

@@ -194,7 +194,7 @@ fn c8_an_available_port_is_not_given_away_under_a_pod() {
     world.bound_claim("shop/a");
     world.claim("voice/b", None);
     world.rest();
-    world.run_pod("p", "shop/a"); // Its watch does not tell the controller.
+    world.run_pod("p", &key("shop/a")); // Its watch does not tell the controller.
     world.delete_claim(&key("shop/a"));
     world.hears(0, CLAIMS);
     world.finishes(0);

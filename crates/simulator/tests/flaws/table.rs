@@ -64,10 +64,27 @@ pub const FLAWS: &[Flaw] = &[
         wrong: "true",
     },
     Flaw {
-        name: "no uid compare before the status is written (C1)",
+        name: "re-bind without the live read of the claim (C1)",
         file: "binding.rs",
-        find: "if «claim.uid != bind.uid» ||",
-        wrong: "false",
+        find: "let step = if create { Step::Create } else { Step::ReadClaim };
+        let job = Self { port, uid, version, class, way, step };
+        let action = if create { job.create(&claim.key, core) } else { Action::GetClaim(claim.key.clone()) };
+        (job, action)",
+        wrong: "let mut job = Self { port, uid, version, class, way, step: Step::ReadClaim };
+        let action = match &job.way {
+            Way::Swap { uid, version, nobodys: false } => {
+                let change = HostPortChange::Bind { key: claim.key.clone(), uid: job.uid.clone() };
+                let (uid, version) = (uid.clone(), *version);
+                job.step = Step::Swap;
+                Action::PatchHostPort { port, uid, version, change }
+            }
+            Way::Create => {
+                job.step = Step::Create;
+                job.create(&claim.key, core)
+            }
+            _ => Action::GetClaim(claim.key.clone()),
+        };
+        (job, action)",
     },
     Flaw {
         name: "a claim that is being deleted counts as gone",
