@@ -23,5 +23,6 @@ mod testing;
 
 pub use metrics::Metrics;
 pub use server::{Admission, router, serve};
+pub use standing::believed;
 pub use tls::{Serving, self_signed};
 pub use webhooks::{Target, configurations, install, yaml};

@@ -65,6 +65,11 @@ pub(crate) fn believe(claim: &HostPortClaim, port: Option<&HostPort>) -> Standin
     }
 }
 
+/// The number that a pod of the claim is given, judged by [`believe`]; none if the pod is refused.
+pub fn believed(claim: &HostPortClaim, port: Option<&HostPort>) -> Option<Port> {
+    if let Standing::Held(number) = believe(claim, port) { Some(number) } else { None }
+}
+
 /// Who holds the number of `port`, its claim having been read by the name in claimRef.
 pub(crate) fn holder(port: &HostPort, claim: &HostPortClaim) -> Holder {
     match believe(claim, Some(port)) {

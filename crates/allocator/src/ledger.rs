@@ -3,6 +3,7 @@
 //! clock.
 
 mod class;
+mod pages;
 mod random;
 mod table;
 #[cfg(test)]
@@ -12,10 +13,9 @@ pub use class::{ClassSpec, Counts, Refusal, Strategy};
 
 use crate::port::{Port, RESERVED};
 use crate::set::PortSet;
+use pages::Pages;
 use random::Random;
 use table::{ClassId, ClassTable, Pool};
-
-const NUMBERS: usize = 65536;
 
 /// Why a HostPort stands on a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +50,9 @@ pub enum PortState {
 pub struct Ledger {
     classes: ClassTable,
     /// By number: the class that owns it.
-    owners: Vec<Option<ClassId>>,
+    owners: Pages<ClassId>,
     /// By number: its HostPort.
-    holds: Vec<Option<(ClassId, Hold)>>,
+    holds: Pages<(ClassId, Hold)>,
     held: PortSet,
     foreign: PortSet,
     promised: PortSet,
@@ -73,8 +73,8 @@ impl Ledger {
     pub fn with_seed(seed: u64) -> Self {
         Self {
             classes: ClassTable::new(),
-            owners: vec![None; NUMBERS],
-            holds: vec![None; NUMBERS],
+            owners: Pages::new(),
+            holds: Pages::new(),
             held: PortSet::new(),
             foreign: PortSet::new(),
             promised: PortSet::new(),
@@ -108,7 +108,7 @@ impl Ledger {
     /// for a number wins.
     pub fn hold(&mut self, port: Port, class: &str, hold: Hold) {
         let id = self.classes.id_or_new(class);
-        let before = self.holds[port.index()].replace((id, hold));
+        let before = self.holds.insert(port, (id, hold));
         if before == Some((id, hold)) {
             return;
         }
@@ -127,7 +127,7 @@ impl Ledger {
 
     /// The HostPort of that number is gone.
     pub fn unhold(&mut self, port: Port) {
-        let Some((id, hold)) = self.holds[port.index()].take() else { return };
+        let Some((id, hold)) = self.holds.remove(port) else { return };
         self.classes[id].subtract(port, hold);
         self.classes.retire_if_idle(id);
         self.held.remove(port);
@@ -137,7 +137,7 @@ impl Ledger {
     /// The class, and the state, of the HostPort of that number.
     #[must_use]
     pub fn holder(&self, port: Port) -> Option<(&str, Hold)> {
-        self.holds[port.index()].map(|(id, hold)| (&*self.classes[id].name, hold))
+        self.holds.get(port).map(|(id, hold)| (&*self.classes[id].name, hold))
     }
 
     /// Whether a pod without a claim, or a Service's node port, uses the number.
@@ -221,7 +221,7 @@ impl Ledger {
         if pool.spec.reserves(port) {
             return Err(Refusal::Reserved);
         }
-        match self.owners[port.index()] {
+        match self.owners.get(port) {
             Some(owner) if owner != id => {
                 Err(Refusal::OwnedByOlderClass { class: self.classes[owner].name.to_string() })
             }
@@ -232,7 +232,7 @@ impl Ledger {
     /// The class that owns the number: the one whose waiters gain when it becomes free.
     #[must_use]
     pub fn owner(&self, port: Port) -> Option<&str> {
-        self.owners[port.index()].map(|id| &*self.classes[id].name)
+        self.owners.get(port).map(|id| &*self.classes[id].name)
     }
 
     /// What is known about the number, for a claim that wants this one.
@@ -266,7 +266,7 @@ impl Ledger {
         let state = self.state(port);
         let squatted_changed = put(&mut self.squatted, port, state == PortState::Foreign);
 
-        let Some(id) = self.owners[port.index()] else { return };
+        let Some(id) = self.owners.get(port) else { return };
         let pool = self.classes[id].pool.as_mut().expect("only a class that exists owns numbers");
         put(&mut pool.free, port, state == PortState::Free);
         if squatted_changed {
@@ -280,7 +280,7 @@ impl Ledger {
         taken.insert_all(&self.foreign);
         taken.insert_all(&self.promised);
 
-        self.owners.fill(None);
+        self.owners.clear();
         let mut given = PortSet::new();
         for id in self.classes.oldest_first() {
             let pool = self.classes[id].pool.as_mut().expect("only classes that exist are listed");
@@ -299,7 +299,7 @@ impl Ledger {
             pool.foreign = owned.count_common(&self.squatted);
 
             for range in owned.ranges() {
-                self.owners[range.start().index()..=range.end().index()].fill(Some(id));
+                self.owners.fill(range, id);
             }
             given.insert_all(&owned);
             owned.remove_all(&taken);

@@ -13,6 +13,7 @@ impl World {
     /// Ends all faults, lets everything work until it rests, and looks.
     pub fn settle(&mut self) {
         self.note(|_| "no more faults".to_owned());
+        self.end_blind(i64::MAX);
         while !self.late.is_empty() {
             self.land_late(0);
         }
@@ -32,6 +33,15 @@ impl World {
         self.note(|_| "ten minutes of silence".to_owned());
         if !self.run(Duration::from_secs(600)) || self.writes != writes {
             self.judge.accuse(format!("I9: {} writes while nothing happened", self.writes - writes));
+        }
+    }
+
+    /// I8: processes that know nothing come to the same end, so they have nothing to write.
+    pub fn forget_all(&mut self) {
+        let writes = self.writes;
+        (0..self.controllers.len()).for_each(|index| self.kill(index, |_| false));
+        if !self.run(Duration::from_secs(600)) || self.writes != writes {
+            self.judge.accuse(format!("I8: {} writes after a restart at rest", self.writes - writes));
         }
     }
 }

@@ -1,16 +1,17 @@
 //! How the traces drive a world by hand: a cluster in one line, a request held back, what people read afterwards.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use crds::{ClaimPhase, ReclaimPolicy};
 use reconciler::{
-    action::{Action, ActionId},
+    action::{Action, ActionId, HostPortChange},
     seen::{Claim, HostPort},
 };
 
 use crate::{
     people::{class, key, port},
-    world::{KINDS, World},
+    server::KINDS,
+    world::World,
 };
 
 pub const CLAIMS: usize = 0;
@@ -48,10 +49,32 @@ impl World {
 
     /// The tenant deletes the claim and makes it again: another uid.
     pub fn recreate(&mut self, name: &str) {
-        let wanted = self.stored(name).wanted.map(allocator::Port::get);
+        self.recreate_claim(&key(name));
+    }
+
+    /// A pod of the claim has passed admission and is not stored yet.
+    pub fn pod_in_flight(&mut self, name: &str, claim: &str) {
+        self.admit(name, &key(claim), true);
+        let at = self.coming(name);
+        self.admit_on(at);
+        self.admit_on(at);
+    }
+
+    /// The pod that was in flight is stored.
+    pub fn lands(&mut self, name: &str) {
+        let at = self.coming(name);
+        self.store(at);
+    }
+
+    fn coming(&self, name: &str) -> usize {
+        let at = self.admissions.iter().position(|it| &*it.pod.key.name == name);
+        at.unwrap_or_else(|| panic!("pod {name} was refused\n{}", self.story()))
+    }
+
+    /// The claim goes, and somebody forces it past its finalizer.
+    pub fn force_delete(&mut self, name: &str) {
         self.delete_claim(&key(name));
         self.strip_finalizers(&key(name));
-        self.claim(name, wanted);
     }
 
     /// Everybody works until nothing is to be done at this moment.
@@ -126,7 +149,7 @@ impl World {
                 None => self.hears_all(index),
             }
             let controller = &self.controllers[index];
-            if controller.requests.is_empty() && controller.backlog.iter().all(VecDeque::is_empty) {
+            if controller.requests.is_empty() && !controller.is_behind() {
                 self.pass(Duration::from_secs(1));
             }
         }
@@ -176,4 +199,16 @@ impl World {
     pub fn story(&self) -> String {
         self.trace().join("\n")
     }
+}
+
+pub fn is_status(action: &Action) -> bool {
+    matches!(action, Action::PatchClaimStatus { .. })
+}
+
+pub fn is_create(action: &Action) -> bool {
+    matches!(action, Action::CreateHostPort(_))
+}
+
+pub fn is_release(action: &Action) -> bool {
+    matches!(action, Action::PatchHostPort { change: HostPortChange::Release { .. }, .. })
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy};
 
+use super::drive::{HOSTPORTS, cluster};
 use crate::{
-    drive::{HOSTPORTS, cluster},
     people::{class, key, port, range},
     world::World,
 };

@@ -1,52 +1,50 @@
 //! Replies and watches tell of the same objects and keep no order between them. Each of these went wrong once,
 //! found by the random schedules or by reading.
 
-use reconciler::action::{Action, Outcome};
+use reconciler::action::{Action, ActionId, Outcome};
 
+use super::drive::{CLAIMS, HOSTPORTS, cluster, is_create, is_release, is_status};
 use crate::{
-    drive::{CLAIMS, HOSTPORTS, cluster},
-    people::{key, port},
+    people::{key, port, range},
+    world::World,
 };
 
-fn is_status(action: &Action) -> bool {
-    matches!(action, Action::PatchClaimStatus { .. })
+/// A claim is being bound, it is deleted, and the reply to its last write is still on its way.
+fn deleted_before_the_reply() -> (World, ActionId) {
+    let mut world = cluster(9000, 9000, 1);
+    world.claim("shop/a", None);
+    let status = world.until(0, is_status);
+    world.land(0, status);
+    world.delete_claim(&key("shop/a"));
+    (world, status)
 }
 
-fn is_create(action: &Action) -> bool {
-    matches!(action, Action::CreateHostPort(_))
+/// Nothing is left of a claim that is gone.
+fn nothing_stays(mut world: World) {
+    world.seconds(120);
+    assert_eq!(world.hostport(9000), None, "{}", world.story());
+    world.ends_well();
 }
 
 #[test]
 fn a_reply_older_than_the_watch_brings_no_dead_claim_back() {
-    let mut world = cluster(9000, 9000, 1);
-    world.claim("shop/a", None);
-    let status = world.until(0, is_status);
-    world.land(0, status);
-    world.delete_claim(&key("shop/a"));
+    let (mut world, status) = deleted_before_the_reply();
     world.hears(0, CLAIMS);
 
     world.reply(0, status);
-    world.seconds(120);
 
-    assert_eq!(world.hostport(9000), None, "{}", world.story());
-    world.ends_well();
+    nothing_stays(world);
 }
 
 #[test]
 fn a_reply_older_than_a_listing_brings_no_dead_claim_back() {
-    let mut world = cluster(9000, 9000, 1);
-    world.claim("shop/a", None);
-    let status = world.until(0, is_status);
-    world.land(0, status);
-    world.delete_claim(&key("shop/a"));
+    let (mut world, status) = deleted_before_the_reply();
     world.relist(0, CLAIMS);
     world.hears(0, CLAIMS);
 
     world.reply(0, status);
-    world.seconds(120);
 
-    assert_eq!(world.hostport(9000), None, "{}", world.story());
-    world.ends_well();
+    nothing_stays(world);
 }
 
 #[test]
@@ -63,10 +61,8 @@ fn a_claim_that_goes_with_its_last_finalizer_does_not_stay_in_memory() {
     world.land(0, last); // The reply shows the claim as it was at its end.
     world.hears(0, CLAIMS);
     world.reply(0, last);
-    world.seconds(120);
 
-    assert_eq!(world.hostport(9000), None, "{}", world.story());
-    world.ends_well();
+    nothing_stays(world);
 }
 
 #[test]
@@ -133,8 +129,7 @@ fn a_claim_that_met_a_busy_number_is_looked_at_when_it_is_free() {
     world.bound_claim("shop/a");
     world.run_pod("p", &key("shop/a"));
     world.rest();
-    world.delete_claim(&key("shop/a"));
-    world.strip_finalizers(&key("shop/a"));
+    world.force_delete("shop/a");
     world.seconds(300); // Held by the pod, and said so.
     world.end_pod(&key("shop/p"));
     let list = world.until(0, |action| matches!(action, Action::ListPods(_)));
@@ -187,7 +182,7 @@ fn a_refused_release_does_not_keep_a_recreated_claim_waiting() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
     world.delete_claim(&key("shop/a"));
-    let release = world.until(0, |action| matches!(action, Action::PatchHostPort { .. }));
+    let release = world.until(0, is_release);
     world.claim("shop/a", None);
     world.hears(0, CLAIMS);
 
@@ -221,7 +216,7 @@ fn a_claim_bound_by_another_controller_while_it_pauses_is_not_bound_again() {
     world.claim("shop/a", None);
     let tell = world.until(1, is_status);
     world.answer(1, tell, Outcome::Refused("no rights today".to_owned()));
-    world.edit_class("games", |class| class.pools = vec![crate::people::range(9000, 9003)]);
+    world.edit_class("games", |class| class.pools = vec![range(9000, 9003)]);
     world.works(0);
     assert_eq!(world.number("shop/a"), Some(9001), "{}", world.story());
 

@@ -1,20 +1,13 @@
 //! The counterexamples that the search of the design found (docs/architecture.md, C1-C8), replayed.
 
 use crds::{ClaimPhase, HostPortPhase};
-use reconciler::action::{Action, HostPortChange};
+use reconciler::action::Action;
 
+use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_release, is_status};
 use crate::{
-    drive::{CLAIMS, HOSTPORTS, PODS, cluster},
+    judge::Actor,
     people::{key, port},
 };
-
-fn is_release(action: &Action) -> bool {
-    matches!(action, Action::PatchHostPort { change: HostPortChange::Release { .. }, .. })
-}
-
-fn is_status(action: &Action) -> bool {
-    matches!(action, Action::PatchClaimStatus { .. })
-}
 
 #[test]
 fn c1_a_stale_cache_does_not_take_a_recreated_claims_port() {
@@ -83,8 +76,7 @@ fn c3_the_rest_begins_anew_with_every_version() {
 
     world.claim("shop/a", None);
     world.works(0);
-    world.admit("p", &key("shop/a"), true);
-    world.admit_on(0);
+    world.pod_in_flight("p", "shop/a");
     world.delete_claim(&key("shop/a"));
     world.works(0);
     world.relist(1, HOSTPORTS);
@@ -92,7 +84,7 @@ fn c3_the_rest_begins_anew_with_every_version() {
     world.asleep(5);
     world.works(1);
     world.asleep(25);
-    world.store(0);
+    world.lands("p");
     world.seconds(300);
 
     let hostport = world.hostport(9000).expect("freed under a pod that was in flight");
@@ -104,8 +96,7 @@ fn c3_the_rest_begins_anew_with_every_version() {
 fn c4a_a_surplus_port_rests_because_a_pod_of_the_earlier_claim_may_be_in_flight() {
     let mut world = cluster(9000, 9001, 2);
     world.bound_claim("shop/a");
-    world.admit("p", &key("shop/a"), true);
-    world.admit_on(0);
+    world.pod_in_flight("p", "shop/a");
     world.run_raw_pod(&key("web/x"), 9000);
     world.rest();
     world.recreate("shop/a");
@@ -122,7 +113,7 @@ fn c4a_a_surplus_port_rests_because_a_pod_of_the_earlier_claim_may_be_in_flight(
     assert_eq!(world.number("shop/a"), Some(9001), "{}", world.story());
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Released);
     world.seconds(30);
-    world.store(0);
+    world.lands("p");
     world.seconds(300);
 
     assert!(world.hostport(9000).is_some(), "{}", world.story());
@@ -133,13 +124,12 @@ fn c4a_a_surplus_port_rests_because_a_pod_of_the_earlier_claim_may_be_in_flight(
 fn c4b_a_port_that_a_tampered_status_forsakes_rests_too() {
     let mut world = cluster(9000, 9001, 1);
     world.bound_claim("shop/a");
-    world.admit("p", &key("shop/a"), true);
-    world.admit_on(0);
+    world.pod_in_flight("p", "shop/a");
 
     world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
     world.seconds(30);
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Released);
-    world.store(0);
+    world.lands("p");
     world.seconds(300);
 
     assert_eq!(world.hostport(9000).unwrap().held_by.as_deref(), Some("pod shop/p"));
@@ -232,7 +222,7 @@ fn a_late_release_of_a_former_leader_hits_nothing() {
     world.claim("shop/a", None);
     world.rest();
     let holder = world.hostport(9000).cloned();
-    world.late.push(late);
+    world.late.push((late, Actor::Controller));
     world.land_late(0);
 
     assert_eq!(world.hostport(9000).cloned(), holder);
@@ -252,7 +242,7 @@ fn a_late_delete_of_a_former_leader_hits_nothing() {
     world.claim("voice/b", None);
     world.rest();
     assert_eq!(world.holder(9000).as_deref(), Some("voice/b"), "{}", world.story());
-    world.late.push(late);
+    world.late.push((late, Actor::Controller));
     world.land_late(0);
 
     assert_eq!(world.holder(9000).as_deref(), Some("voice/b"));
@@ -269,7 +259,7 @@ fn a_late_status_of_a_former_leader_changes_no_port() {
     world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
     world.rest();
 
-    world.late.push(late);
+    world.late.push((late, Actor::Controller));
     world.land_late(0);
 
     assert_eq!(world.number("shop/a"), Some(9001));

@@ -8,8 +8,8 @@ use crds::{ClaimPhase, HostPortPhase};
 use reconciler::seen::{Claim, HostPort, Key, Uid};
 
 use crate::{
+    admission::Admission,
     server::{Changed, Server},
-    world::Admission,
 };
 
 /// A pod admitted before its claim was gone is stored by then (I3).
@@ -18,6 +18,9 @@ const OWN_CLOCK: i64 = 40_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     Controller,
+    /// A process that decides on a timeline that a restore has undone. What it writes into a status is worth no
+    /// more than a tenant's word.
+    Outdated,
     People,
 }
 
@@ -29,7 +32,7 @@ struct Last {
     delay: i64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Judge {
     /// The first thing found.
     pub violation: Option<String>,
@@ -71,6 +74,13 @@ impl Judge {
         self.last.remove(&port);
     }
 
+    /// The store is as it was: so is what was granted and who was stored. What people did is not forgotten.
+    pub fn restore(&mut self, earlier: Judge, server: &Server) {
+        self.admitted = earlier.admitted;
+        self.last.clear();
+        self.remember(server);
+    }
+
     /// Notes which claims could be admitted at this moment.
     pub fn remember(&mut self, server: &Server) {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
@@ -87,9 +97,16 @@ impl Judge {
             Changed::Claim(Some(before), Some(after)) if actor == Actor::Controller => {
                 self.look_at_status(server, before, after);
             }
+            Changed::Claim(_, Some(after)) if actor == Actor::Outdated => {
+                self.tampered.insert(after.uid.clone());
+            }
             Changed::HostPort(before, after) => {
+                // With the store, a uid that was gone comes back: what its number's owner loses to an outdated
+                // process it gets back.
                 if actor == Actor::Controller {
                     self.look_at_loss(server, before.as_ref(), after.as_ref());
+                }
+                if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
                 }
                 if let Some(after) =

@@ -1,0 +1,187 @@
+//! Pods on their way through admission: mutation reads claim and HostPort, one after the other, validation
+//! believes that reading or makes a new one, and within 34 s of its beginning the pod is stored, or never.
+//! What is believed is judged by the very function of `admission`.
+
+use allocator::Port;
+use crds::HostPortClaimStatus;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use reconciler::seen::{Claim, HostPort, Key, Pod, Uid};
+use serde_json::json;
+
+use crate::{
+    faults::Fault,
+    judge::Actor,
+    server::{Changed, Server},
+    world::World,
+};
+
+/// How long a create can be in flight inside the API server, milliseconds.
+const IN_FLIGHT: i64 = 34_000;
+/// A mutation that takes longer is given up.
+const LIMIT: i64 = 8_000;
+/// How old the mutation's reading may be that the validation believes (`admission/src/lookup.rs`, `FRESH`).
+const FRESH: i64 = 1_000;
+
+/// A pod whose creation is in flight inside the API server.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub pod: Pod,
+    pub key: Key,
+    /// The claim as it was when it was believed.
+    pub claim: Uid,
+    stage: Stage,
+    /// When its creation, and its reading, began.
+    began: i64,
+    /// An administrator has promised that nothing uses the number.
+    pub excused: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    ClaimRead(Box<Claim>),
+    HostPortRead(Option<Box<HostPort>>),
+    Mutated,
+    Validated,
+}
+
+impl World {
+    /// A pod of the claim comes to admission: the first of its two reads. The other may come later.
+    pub fn admit(&mut self, name: &str, key: &Key, claim_first: bool) {
+        let Some(claim) = self.server.claims.get(key).cloned() else { return };
+        let Some(number) = claim.named() else { return };
+        let pod =
+            Pod { key: Key { namespace: key.namespace.clone(), name: name.into() }, ports: [number].into() };
+        let coming = |it: &Admission| it.pod.key == pod.key;
+        if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
+            return;
+        }
+        self.note(|_| format!("pod {name} of {key}={} comes to admission, port {number}", claim.uid));
+        let uid = claim.uid.clone();
+        let stage = match claim_first {
+            true => Stage::ClaimRead(Box::new(claim)),
+            // The number is remembered from an earlier pod.
+            false => Stage::HostPortRead(self.server.hostports.get(&number).cloned().map(Box::new)),
+        };
+        let (key, began) = (key.clone(), self.server.now);
+        self.admissions.push(Admission { pod, key, claim: uid, stage, began, excused: false });
+    }
+
+    /// The next step of an admission: the second read, or the validation. A pod that fails is refused.
+    pub fn admit_on(&mut self, at: usize) {
+        let it = self.admissions[at].clone();
+        let number = it.pod.ports[0];
+        let age = self.server.now - it.began;
+        let claim = self.server.claims.get(&it.key);
+        let hostport = self.server.hostports.get(&number);
+        let passes = match &it.stage {
+            Stage::ClaimRead(_) | Stage::HostPortRead(_) if age > LIMIT => None,
+            Stage::ClaimRead(claim) => judge(claim, hostport, number),
+            // Disbelief needs a HostPort that was read after the claim.
+            Stage::HostPortRead(early) => claim.and_then(|claim| {
+                judge(claim, early.as_deref(), number).or_else(|| judge(claim, hostport, number))
+            }),
+            Stage::Mutated if age <= FRESH => {
+                if claim.and_then(|claim| judge(claim, hostport, number)).is_none() {
+                    self.tally.hit(Fault::StaleReading);
+                }
+                Some(it.claim.clone())
+            }
+            Stage::Mutated => claim.and_then(|claim| judge(claim, hostport, number)),
+            Stage::Validated => return,
+        };
+        self.note(|_| {
+            let step = if matches!(it.stage, Stage::Mutated) { "validated" } else { "mutated" };
+            format!("pod {} is {}", it.pod.key, if passes.is_some() { step } else { "refused" })
+        });
+        let Some(uid) = passes else {
+            self.tally.hit(Fault::PodRefused);
+            self.admissions.swap_remove(at);
+            return;
+        };
+        let stage = if matches!(it.stage, Stage::Mutated) { Stage::Validated } else { Stage::Mutated };
+        (self.admissions[at].claim, self.admissions[at].stage) = (uid, stage);
+    }
+
+    /// A validated pod is stored, unless its time is over.
+    pub fn store(&mut self, at: usize) {
+        if !matches!(self.admissions[at].stage, Stage::Validated) {
+            return;
+        }
+        let it = self.admissions.swap_remove(at);
+        if it.began + IN_FLIGHT < self.server.now {
+            return;
+        }
+        let lives = |claim: &Claim| claim.uid == it.claim && !claim.deleting;
+        if !self.server.claims.get(&it.key).is_some_and(lives) {
+            self.tally.hit(Fault::LatePod);
+        }
+        let (pod, number) = (it.pod.clone(), it.pod.ports[0]);
+        self.note(|_| format!("pod {} is stored on {number}", pod.key));
+        self.judge.admitted.insert(pod.key.clone(), it);
+        self.change(Actor::People, |server| put_pod(server, pod));
+    }
+
+    /// A pod of the claim that comes through at once.
+    pub fn run_pod(&mut self, name: &str, key: &Key) {
+        let at = self.admissions.len();
+        self.admit(name, key, true);
+        for _ in 0..2 {
+            if self.admissions.len() > at {
+                self.admit_on(at);
+            }
+        }
+        if self.admissions.len() > at {
+            self.store(at);
+        }
+    }
+
+    /// `kubectl create --dry-run=server`: admission answers, nothing is stored and nothing remembered (I7).
+    pub fn dry_run(&mut self, name: &str, key: &Key) {
+        let (revision, coming) = (self.server.revision(), self.admissions.len());
+        self.admit(name, key, true);
+        if self.admissions.len() > coming {
+            self.tally.hit(Fault::DryRun);
+            self.admit_on(coming);
+            self.admissions.truncate(coming);
+        }
+        if self.server.revision() != revision {
+            self.judge.accuse("I7: a dry run left a trace".to_owned());
+        }
+    }
+}
+
+pub fn put_pod(server: &mut Server, pod: Pod) {
+    server.pods.insert(pod.key.clone(), pod.clone());
+    server.bump();
+    server.changes.push(Changed::Pod(None, Some(pod)));
+}
+
+/// The claim's uid, if admission believes that it holds this number.
+fn judge(claim: &Claim, hostport: Option<&HostPort>, number: Port) -> Option<Uid> {
+    let stored = hostport.map(stored_hostport);
+    let believed = admission::believed(&stored_claim(claim), stored.as_ref());
+    believed.filter(|believed| believed.get() == number.get()).map(|_| claim.uid.clone())
+}
+
+/// The claim as the API server shows it, with all that admission looks at.
+fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
+    let mut stored = crds::HostPortClaim::new(&claim.key.name, crds::HostPortClaimSpec::default());
+    stored.metadata.namespace = Some(claim.key.namespace.to_string());
+    stored.metadata.uid = Some(claim.uid.to_string());
+    stored.metadata.deletion_timestamp = claim.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+    let port = claim.port.and_then(|port| crds::Port::new(port.get()));
+    stored.status = Some(HostPortClaimStatus { phase: claim.phase, port, ..Default::default() });
+    stored
+}
+
+/// The HostPort as the API server shows it, with all that admission looks at.
+fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
+    let mut spec =
+        json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
+    if let Some(holder) = &hostport.holder {
+        let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
+        spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});
+    }
+    let spec = serde_json::from_value(spec).expect("a HostPort has no other fields that must be");
+    crds::HostPort::new(&hostport.port.to_string(), spec)
+}

@@ -1,0 +1,105 @@
+//! What administrators do: classes, and HostPorts by hand.
+
+use allocator::Port;
+use crds::HostPortPhase;
+use reconciler::seen::{Class, HostPort};
+
+use crate::{
+    faults::Fault,
+    judge::Actor,
+    server::{Changed, broken_rule},
+    world::World,
+};
+
+impl World {
+    pub fn create_class(&mut self, class: Class) {
+        let name = class.name.clone();
+        self.people(
+            || format!("admin creates class {name}"),
+            |server| {
+                let (uid, created) = (server.new_uid("class"), server.now / 1000);
+                server.put_class(Class { uid, created, ..class });
+            },
+        );
+    }
+
+    pub fn edit_class(&mut self, name: &str, edit: impl FnOnce(&mut Class)) {
+        let Some(mut class) = self.server.classes.get(name).cloned() else { return };
+        self.tally.hit(Fault::ClassChanged);
+        edit(&mut class);
+        class.generation += 1;
+        self.note(|_| {
+            let pools: Vec<_> = class.pools.iter().map(ToString::to_string).collect();
+            let (pools, policy) = (pools.join(","), class.policy);
+            format!("admin edits class {name}: {pools} {policy:?} default={}", class.is_default)
+        });
+        self.change(Actor::People, |server| drop(server.put_class(class)));
+    }
+
+    pub fn remove_class(&mut self, name: &str) {
+        let Some(class) = self.server.classes.get(name).cloned() else { return };
+        self.tally.hit(Fault::ClassChanged);
+        self.people(
+            || format!("admin deletes class {name}"),
+            |server| {
+                server.classes.remove(name);
+                server.class_status.remove(name);
+                let version = server.bump();
+                server.changes.push(Changed::Class(Some(Class { version, ..class }), None));
+            },
+        );
+    }
+
+    pub fn delete_hostport(&mut self, number: Port) {
+        if self.server.hostports.contains_key(&number) {
+            self.tally.hit(Fault::HostPortDeleted);
+            self.judge.hand_deleted(number, &mut self.admissions);
+            self.people(
+                || format!("admin deletes HostPort {number}"),
+                |server| server.remove_hostport(number),
+            );
+            self.judge.forget(number);
+        }
+    }
+
+    fn edit_hostport(&mut self, number: Port, what: &str, edit: impl FnOnce(&mut HostPort, i64)) -> bool {
+        let Some(before) = self.server.hostports.get(&number).cloned() else { return false };
+        let mut after = before.clone();
+        edit(&mut after, self.server.now);
+        if after == before || broken_rule(&before, &after).is_some() {
+            return false;
+        }
+        self.people(|| format!("admin {what} HostPort {number}"), |server| drop(server.put_hostport(after)));
+        true
+    }
+
+    /// An administrator says that the claim of a Bound HostPort is gone.
+    pub fn edit_to_released(&mut self, number: Port) {
+        let edited = self.edit_hostport(number, "edits to Released:", |hostport, now| {
+            hostport.phase = HostPortPhase::Released;
+            hostport.released_at.get_or_insert(now);
+        });
+        if edited {
+            self.tally.hit(Fault::EditedReleased);
+        }
+    }
+
+    /// `kubectl patch hp … remove /spec/claimRef`; phase and releasedAt are left to the controller or not.
+    pub fn clear_claim_ref(&mut self, number: Port, tidy: bool) {
+        if self.server.hostports.get(&number).is_some_and(|it| it.phase == HostPortPhase::Released) {
+            self.judge.cleared(number, &mut self.admissions);
+        }
+        let cleared = self.edit_hostport(number, "clears claimRef of", |hostport, _| {
+            if hostport.phase == HostPortPhase::Released && hostport.holder.take().is_some() && tidy {
+                hostport.phase = HostPortPhase::Available;
+                (hostport.released_at, hostport.reuse_delay, hostport.held_by) = (None, None, None);
+            }
+        });
+        if cleared {
+            self.tally.hit(Fault::ClaimRefCleared);
+        }
+        if self.server.hostports.get(&number).is_some_and(|it| it.holder.is_none()) {
+            self.judge.forget(number);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What people do to the store, and the names that they use.
+
+mod admins;
+mod tenants;
+mod workloads;
+
+use std::time::Duration;
+
+use allocator::{Port, PortRange};
+use crds::{ReclaimPolicy, Strategy};
+use reconciler::seen::{Class, Key, Version};
+
+use crate::{judge::Actor, server::Server, world::World};
+
+pub fn port(number: u16) -> Port {
+    Port::new(number).expect("a port is not 0")
+}
+
+pub fn range(start: u16, end: u16) -> PortRange {
+    PortRange::new(port(start), port(end)).expect("start is not above end")
+}
+
+/// A class as an administrator writes it.
+pub fn class(name: &str, start: u16, end: u16) -> Class {
+    Class {
+        name: name.into(),
+        uid: "".into(),
+        version: Version(0),
+        generation: 1,
+        created: 0,
+        is_default: false,
+        pools: vec![range(start, end)],
+        exclude: vec![],
+        strategy: Strategy::Sequential,
+        policy: ReclaimPolicy::Delete,
+        reuse_delay: Duration::from_secs(60),
+        allow_reserved: false,
+        conditions: vec![],
+        status_digest: 0,
+    }
+}
+
+/// Namespace/name.
+pub fn key(text: &str) -> Key {
+    let (namespace, name) = text.split_once('/').expect("namespace/name");
+    Key::new(namespace, name)
+}
+
+impl World {
+    fn people(&mut self, what: impl FnOnce() -> String, change: impl FnOnce(&mut Server)) {
+        self.note(|_| what());
+        self.change(Actor::People, change);
+    }
+}

@@ -1,0 +1,113 @@
+//! What tenants do: create, delete, recreate and rename claims, force finalizers off, write statuses by hand.
+
+use allocator::Port;
+use crds::ClaimPhase;
+use reconciler::seen::{Claim, Key, Version};
+
+use super::port;
+use crate::{
+    faults::Fault,
+    server::{first_status, with_status},
+    world::World,
+};
+
+impl World {
+    pub fn create_claim(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>) {
+        if self.server.claims.contains_key(key) {
+            return;
+        }
+        if !self.names.insert(key.clone()) {
+            self.tally.hit(Fault::UidReused);
+        }
+        self.people(
+            || format!("tenant creates claim {key} class={class:?} port={wanted:?}"),
+            |server| {
+                let status = first_status();
+                let claim = Claim {
+                    key: key.clone(),
+                    uid: server.new_uid("u"),
+                    version: Version(0),
+                    generation: 1,
+                    created: server.now / 1000,
+                    deleting: false,
+                    finalizers: vec![],
+                    class: class.map(Into::into),
+                    wanted: wanted.map(port),
+                    phase: ClaimPhase::Pending,
+                    port: None,
+                    used_class: None,
+                    ready: None,
+                    status_digest: 0,
+                };
+                server.claim_status.insert(key.clone(), status.clone());
+                server.put_claim(with_status(claim, &status));
+            },
+        );
+    }
+
+    pub fn delete_claim(&mut self, key: &Key) {
+        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else {
+            return;
+        };
+        self.tally.hit(Fault::Deleted);
+        let uid = claim.uid.clone();
+        self.people(
+            || format!("tenant deletes claim {key}={uid}"),
+            |server| {
+                server.put_claim(Claim { deleting: true, generation: claim.generation + 1, ..claim });
+            },
+        );
+    }
+
+    pub fn strip_finalizers(&mut self, key: &Key) {
+        let Some(claim) = self.server.claims.get(key).filter(|it| !it.finalizers.is_empty()).cloned() else {
+            return;
+        };
+        self.tally.hit(Fault::Stripped);
+        let uid = claim.uid.clone();
+        self.people(
+            || format!("somebody strips the finalizers of {key}={uid}"),
+            |server| {
+                server.put_claim(Claim { finalizers: vec![], ..claim });
+            },
+        );
+    }
+
+    /// Deleted, and made again under the same name at once: another uid.
+    pub fn recreate_claim(&mut self, key: &Key) {
+        let Some(claim) = self.server.claims.get(key).cloned() else { return };
+        self.delete_claim(key);
+        self.strip_finalizers(key);
+        self.create_claim(key, claim.class.as_deref(), claim.wanted.map(Port::get));
+    }
+
+    /// `helm upgrade` with another name for a claim: the new one wants the number that the old one has.
+    pub fn rename_claim(&mut self, key: &Key, to: &Key) {
+        let Some(claim) = self.server.claims.get(key).filter(|claim| !claim.deleting).cloned() else {
+            return;
+        };
+        if self.server.claims.contains_key(to) {
+            return;
+        }
+        self.tally.hit(Fault::Renamed);
+        self.create_claim(to, claim.class.as_deref(), claim.port.or(claim.wanted).map(Port::get));
+        self.delete_claim(key);
+    }
+
+    /// A tenant with rights on `/status` writes it.
+    pub fn tamper(&mut self, key: &Key, phase: ClaimPhase, number: Option<u16>) {
+        let Some(claim) = self.server.claims.get(key).cloned() else { return };
+        self.tally.hit(Fault::Tampered);
+        self.judge.tampered.insert(claim.uid.clone());
+        let uid = claim.uid.clone();
+        self.people(
+            || format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"),
+            |server| {
+                let mut status = server.claim_status[key].clone();
+                (status.phase, status.port) = (phase, number.map(port));
+                server.put_claim(with_status(claim, &status));
+                server.claim_status.insert(key.clone(), status);
+            },
+        );
+    }
+}

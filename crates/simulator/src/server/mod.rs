@@ -1,0 +1,195 @@
+//! A model of the API server: one store, one revision counter, uids that are never used twice, finalizers, the
+//! changes that watches tell of. `requests` is what controllers ask of it; what people do is in `people`.
+
+mod requests;
+mod status;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use allocator::Port;
+use reconciler::{
+    seen::{Change, Claim, Class, Event, HostPort, Key, Pod, Service, Uid, Version},
+    text::{ClaimStatus, ClassStatus},
+};
+
+pub use self::{
+    requests::broken_rule,
+    status::{first_status, with_status},
+};
+
+/// The kinds that are watched, each by a stream of its own.
+pub const KINDS: [&str; 5] = ["claims", "HostPorts", "pods", "Services", "classes"];
+
+/// How many timelines a store can have: a restore begins a new one.
+const TIMELINES: u64 = 10;
+
+/// What became of an object: before and after.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    Claim(Option<Claim>, Option<Claim>),
+    HostPort(Option<HostPort>, Option<HostPort>),
+    Pod(Option<Pod>, Option<Pod>),
+    Service(Option<Service>, Option<Service>),
+    Class(Option<Class>, Option<Class>),
+}
+
+/// What a backup of the store has in it.
+#[derive(Clone, Default)]
+pub struct Store {
+    revision: u64,
+    pub claims: BTreeMap<Key, Claim>,
+    pub claim_status: BTreeMap<Key, ClaimStatus>,
+    pub hostports: BTreeMap<Port, HostPort>,
+    pub pods: BTreeMap<Key, Pod>,
+    pub services: BTreeMap<Key, Service>,
+    pub classes: BTreeMap<Arc<str>, Class>,
+    pub class_status: BTreeMap<Arc<str>, ClassStatus>,
+}
+
+pub struct Server {
+    store: Store,
+    /// The true time, milliseconds since the epoch.
+    pub now: i64,
+    /// What watches have not been told of yet.
+    pub changes: Vec<Changed>,
+    /// Writes that a validation rule refused.
+    pub refused: Vec<String>,
+    made: u64,
+    timeline: u64,
+}
+
+impl Deref for Server {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}
+
+impl Server {
+    pub fn new() -> Self {
+        let store = Store::default();
+        let (changes, refused) = (Vec::new(), Vec::new());
+        Self { store, now: 1_700_000_000_000, changes, refused, made: 0, timeline: 0 }
+    }
+
+    pub fn backup(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// The store is as it was; its revisions are lower, and none of them is one that was given out before (a
+    /// chance meeting of versions of two timelines is not modelled).
+    pub fn restore(&mut self, backup: Store) {
+        self.store = backup;
+        self.timeline = (self.timeline + 1) % TIMELINES;
+    }
+
+    /// Moves with every write.
+    pub fn revision(&self) -> u64 {
+        self.store.revision
+    }
+
+    pub fn new_uid(&mut self, kind: &str) -> Uid {
+        self.made += 1;
+        format!("{kind}{}", self.made).into()
+    }
+
+    pub fn bump(&mut self) -> Version {
+        self.store.revision += 1;
+        Version(self.store.revision * TIMELINES + self.timeline)
+    }
+
+    /// Stores a claim; one whose deletion has begun and that has no finalizers is gone.
+    pub fn put_claim(&mut self, mut claim: Claim) -> Claim {
+        claim.version = self.bump();
+        let key = claim.key.clone();
+        let before = if claim.deleting && claim.finalizers.is_empty() {
+            self.claim_status.remove(&key);
+            let before = self.claims.remove(&key);
+            debug_assert!(before.is_some(), "deletion begins with an object that is stored");
+            self.changes.push(Changed::Claim(Some(claim.clone()), None));
+            return claim;
+        } else {
+            self.claims.insert(key, claim.clone())
+        };
+        self.changes.push(Changed::Claim(before, Some(claim.clone())));
+        claim
+    }
+
+    pub fn put_hostport(&mut self, mut hostport: HostPort) -> HostPort {
+        hostport.version = self.bump();
+        let before = self.hostports.insert(hostport.port, hostport.clone());
+        self.changes.push(Changed::HostPort(before, Some(hostport.clone())));
+        hostport
+    }
+
+    pub fn remove_hostport(&mut self, port: Port) {
+        if let Some(before) = self.hostports.remove(&port) {
+            let version = self.bump();
+            self.changes.push(Changed::HostPort(Some(HostPort { version, ..before }), None));
+        }
+    }
+
+    pub fn put_class(&mut self, mut class: Class) -> Class {
+        class.version = self.bump();
+        let before = self.classes.insert(class.name.clone(), class.clone());
+        self.changes.push(Changed::Class(before, Some(class.clone())));
+        class
+    }
+
+    /// The namespaces and names of the pods that carry a number.
+    pub fn carriers(&self, port: Port) -> BTreeSet<&Key> {
+        self.pods.values().filter(|pod| pod.ports.contains(&port)).map(|pod| &pod.key).collect()
+    }
+
+    /// Someone outside the namespace uses the number.
+    pub fn is_foreign(&self, port: Port, namespace: &str) -> bool {
+        self.services.values().any(|service| service.ports.contains(&port))
+            || self.carriers(port).iter().any(|pod| &*pod.namespace != namespace)
+    }
+
+    /// A listing of everything of each kind, as a watch tells it.
+    pub fn listing(&self, kind: usize) -> Vec<Event> {
+        fn all<T: Clone>(objects: impl Iterator<Item = T>, event: fn(Change<T>) -> Event) -> Vec<Event> {
+            let listed = objects.map(|object| event(Change::Listed(object)));
+            std::iter::once(event(Change::Listing)).chain(listed).chain([event(Change::ListDone)]).collect()
+        }
+        match kind {
+            0 => all(self.claims.values().cloned(), Event::Claim),
+            1 => all(self.hostports.values().cloned(), Event::HostPort),
+            2 => all(self.pods.values().cloned(), Event::Pod),
+            3 => all(self.services.values().cloned(), Event::Service),
+            _ => all(self.classes.values().cloned(), Event::Class),
+        }
+    }
+}
+
+impl Changed {
+    /// The kind, as in [`Server::listing`], and what a watch tells.
+    pub fn event(&self) -> (usize, Event) {
+        fn of<T: Clone>(before: Option<&T>, after: Option<&T>) -> Change<T> {
+            match (before, after) {
+                (_, Some(after)) => Change::Applied(after.clone()),
+                (Some(before), None) => Change::Deleted(before.clone()),
+                (None, None) => unreachable!("nothing changed"),
+            }
+        }
+        match self {
+            Changed::Claim(before, after) => (0, Event::Claim(of(before.as_ref(), after.as_ref()))),
+            Changed::HostPort(before, after) => (1, Event::HostPort(of(before.as_ref(), after.as_ref()))),
+            Changed::Pod(before, after) => (2, Event::Pod(of(before.as_ref(), after.as_ref()))),
+            Changed::Service(before, after) => (3, Event::Service(of(before.as_ref(), after.as_ref()))),
+            Changed::Class(before, after) => (4, Event::Class(of(before.as_ref(), after.as_ref()))),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The cluster that a schedule begins with.
+
+use std::time::Duration;
+
+use crds::{ReclaimPolicy, Strategy};
+
+use crate::{
+    people::class,
+    random::Random,
+    server::KINDS,
+    step::{Kind, Step},
+    world::World,
+};
+
+/// How large a world is, and how long its schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 1 or 2 claims, 1 or 2 numbers, 8 to 40 steps: short enough that many orders of events are tried.
+    Small,
+    /// 1 to 3 claims, 1 to 3 numbers, 30 to 100 steps.
+    Medium,
+    /// 1 to 4 claims, 1 to 3 numbers, 40 to 300 steps.
+    Large,
+}
+
+impl Size {
+    /// Of ten schedules six are small, three are of medium size and one is large.
+    pub fn of(random: &mut Random) -> Self {
+        match random.below(10) {
+            0..6 => Size::Small,
+            6..9 => Size::Medium,
+            _ => Size::Large,
+        }
+    }
+
+    /// The most claims and numbers, the fewest and the most steps.
+    pub fn bounds(self) -> (usize, usize, usize, usize) {
+        match self {
+            Size::Small => (2, 2, 8, 40),
+            Size::Medium => (3, 3, 30, 100),
+            Size::Large => (4, 3, 40, 300),
+        }
+    }
+}
+
+macro_rules! setup {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// The cluster that a schedule begins with.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Setup { $($(#[$doc])* pub $field: $type,)* }
+
+        impl Setup {
+            /// Each setting by its name, in the order of [`Setup::set`].
+            pub fn words(&self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($field), format!("{:?}", self.$field)),)*]
+            }
+
+            /// Sets what has this name; false if there is no such thing.
+            pub fn set(&mut self, name: &str, value: &str) -> bool {
+                $(if name == stringify!($field) {
+                    return Read::read(value).map(|value| self.$field = value).is_some();
+                })*
+                false
+            }
+        }
+    };
+}
+
+setup! {
+    controllers: usize,
+    claims: usize,
+    ports: u16,
+    /// So many claims are there, and all is at rest, before the first step.
+    warm: usize,
+    policy: ReclaimPolicy,
+    /// `reuseDelay`, seconds.
+    delay: u64,
+    two_classes: bool,
+    /// How far the second controller's wall clock is off, milliseconds.
+    skew: i64,
+    /// The kind whose watch is far behind all others, if one of them.
+    slow: usize,
+    binds_in_flight: usize,
+    strategy: Strategy,
+    /// At the end all processes begin anew, and must find nothing to do.
+    forget: bool,
+}
+
+impl Setup {
+    pub fn of(random: &mut Random, size: Size) -> Self {
+        let (claims, ports, ..) = size.bounds();
+        let claims = 1 + random.below(claims);
+        Self {
+            controllers: 1 + random.below(2),
+            claims,
+            warm: random.below(claims + 1),
+            ports: 1 + random.below(ports) as u16,
+            policy: if random.one_in(4) { ReclaimPolicy::Retain } else { ReclaimPolicy::Delete },
+            delay: random.of(&[60, 60, 60, 60, 90, 0]),
+            two_classes: random.one_in(if size == Size::Small { 8 } else { 3 }),
+            skew: if random.one_in(4) { random.below(240_000) as i64 - 120_000 } else { 0 },
+            // Pods twice as often: what is not heard of them costs most.
+            slow: [0, 1, 2, 2, 3, 4].get(random.below(12)).copied().unwrap_or(KINDS.len()),
+            binds_in_flight: random.of(&[128, 128, 1, 2]),
+            strategy: if random.one_in(3) { Strategy::Random } else { Strategy::Sequential },
+            forget: random.one_in(4),
+        }
+    }
+
+    /// The world, and what the judge must know of what is to come.
+    pub fn world(&self, steps: &[Step]) -> World {
+        let has = |kinds: &[Kind]| steps.iter().any(|step| kinds.contains(&step.kind));
+        let mut world = World::new();
+        world.judge.skewed = self.skew != 0 || has(&[Kind::WallJump]);
+        world.judge.short_delays = self.delay < 40;
+        let others = [Kind::Kill, Kind::Repeat, Kind::Fail, Kind::Restore];
+        world.judge.alone = self.controllers == 1 && !has(&others);
+        world.binds_in_flight = self.binds_in_flight;
+        let mut games = class("games", 9000, 8999 + self.ports);
+        (games.policy, games.reuse_delay) = (self.policy, Duration::from_secs(self.delay));
+        (games.is_default, games.strategy) = (true, self.strategy);
+        world.create_class(games);
+        if self.two_classes {
+            world.pass(Duration::from_secs(5));
+            world.create_class(class("media", 9000 + self.ports - 1, 9000 + self.ports));
+        }
+        for _ in 0..self.controllers {
+            let index = world.start();
+            if index > 0 {
+                world.controllers[index].skew = self.skew;
+            }
+        }
+        if self.warm > 0 {
+            (0..self.warm).for_each(|at| world.create_claim(&self.key(at), Some("games"), None));
+            world.quiesce();
+        }
+        world
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            controllers: 1,
+            claims: 1,
+            ports: 1,
+            warm: 0,
+            policy: ReclaimPolicy::Delete,
+            delay: 60,
+            two_classes: false,
+            skew: 0,
+            slow: KINDS.len(),
+            binds_in_flight: 128,
+            strategy: Strategy::Sequential,
+            forget: true,
+        }
+    }
+}
+
+/// A setting as it is written down.
+trait Read: Sized {
+    fn read(text: &str) -> Option<Self>;
+}
+
+macro_rules! read {
+    ($($type:ty),*) => {
+        $(impl Read for $type {
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+        })*
+    };
+}
+
+read!(bool, i64, u16, u64, usize);
+
+impl Read for ReclaimPolicy {
+    fn read(text: &str) -> Option<Self> {
+        [ReclaimPolicy::Delete, ReclaimPolicy::Retain].into_iter().find(|it| format!("{it:?}") == text)
+    }
+}
+
+impl Read for Strategy {
+    fn read(text: &str) -> Option<Self> {
+        [Strategy::Sequential, Strategy::Random].into_iter().find(|it| format!("{it:?}") == text)
+    }
+}

@@ -1,0 +1,78 @@
+//! Proves that the simulator can see: each wrong variant of the core is caught within so many schedules. The core
+//! is a copy with switches, woven by `build.rs`; the simulator is compiled against it.
+
+extern crate self as reconciler;
+
+mod table;
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
+
+use schedule::{Schedule, family};
+use table::FLAWS;
+
+include!(concat!(env!("OUT_DIR"), "/flawed.rs"));
+
+/// A variant that passes so many is not caught.
+const MOST: u64 = 200_000;
+/// The right core must pass these.
+const CLEAN: u64 = 2_000;
+
+#[test]
+fn the_text_of_each_variant_is_found() {
+    let files = FLAWS.iter().filter(|flaw| MISSING.contains(&flaw.name));
+    let lost: Vec<_> =
+        files.map(|flaw| format!("{:?} in {}: {:?}", flaw.name, flaw.file, flaw.find)).collect();
+    assert!(
+        lost.is_empty(),
+        "the core has changed: write anew in crates/simulator/tests/flaws/table.rs what is to be found (exactly \
+         once) and what is wrong instead, for\n  {}",
+        lost.join("\n  ")
+    );
+}
+
+#[test]
+fn the_copy_without_a_flaw_is_clean() {
+    let failed = (0..CLEAN).find_map(|seed| Some((seed, Schedule::of(seed).play().violation?)));
+    assert_eq!(failed, None);
+}
+
+#[test]
+fn each_wrong_variant_is_caught() {
+    let begin = Instant::now();
+    let next = AtomicUsize::new(0);
+    let hunt = || {
+        let mut caught = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(flaw) = FLAWS.get(number) else { return caught };
+            if !MISSING.contains(&flaw.name) {
+                flaw::set(number);
+                let first = (0..MOST).find_map(|seed| Some((seed, Schedule::of(seed).play().violation?)));
+                caught.push((number, first));
+            }
+        }
+    };
+    let jobs = thread::available_parallelism().map_or(1, Into::into);
+    let mut caught: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(hunt)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no variant panics")).collect()
+    });
+    caught.sort_by_key(|(number, _)| *number);
+
+    println!("| wrong variant | what fell | schedules |\n|---|---|---|");
+    for (number, first) in &caught {
+        let name = FLAWS[*number].name;
+        match first {
+            Some((seed, words)) => println!("| {name} | {} | {} |", family(words), seed + 1),
+            None => println!("| {name} | nothing | {MOST} |"),
+        }
+    }
+    println!("{:.1?}", begin.elapsed());
+    let missed = caught.iter().filter(|(_, first)| first.is_none());
+    let missed: Vec<_> = missed.map(|(number, _)| FLAWS[*number].name).collect();
+    assert!(missed.is_empty(), "not caught within {MOST} schedules: {missed:?}");
+}

@@ -1,0 +1,202 @@
+// Wrong variants of the core. `build.rs` weaves them into a copy of `reconciler/src`, `main.rs` plays them.
+
+/// A wrong variant of the core.
+pub struct Flaw {
+    /// Names it in the table of `docs/reliability.md`.
+    pub name: &'static str,
+    /// Below `reconciler/src/core`.
+    pub file: &'static str,
+    /// A text that is there exactly once. What is between « and » (or all of it) is replaced.
+    pub find: &'static str,
+    /// What stands there in the wrong variant.
+    pub wrong: &'static str,
+}
+
+pub const FLAWS: &[Flaw] = &[
+    Flaw {
+        name: "release without the live read of the claim",
+        file: "release.rs",
+        find: "self.read_claim(hostport, Step::ReadBeforeRelease)",
+        wrong: "{ let change = self.release_of(&hostport, verdict); self.swap(hostport, change, Step::Release) }",
+    },
+    Flaw {
+        name: "free on the pod cache instead of the LIST",
+        file: "release.rs",
+        find: "self.lists.want(Some(namespace), Curious::Port(port));",
+        wrong: "let carrier = self.known.carrier_in(port, &namespace).cloned();
+                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [port].into() }).into_iter().collect();
+                self.port_sees_pods(port, Ok(&pods));",
+    },
+    Flaw {
+        name: "no look at pods before the free",
+        file: "release.rs",
+        find: "let Ok(pods) = «pods» else",
+        wrong: "pods.map(|_| &[] as &[Pod])",
+    },
+    Flaw {
+        name: "DELETE without preconditions",
+        file: "release.rs",
+        find: "Action::DeleteHostPort { port, uid, version }",
+        wrong: "Action::DeleteHostPort { port, uid: Uid::default(), version: Version(0) }",
+    },
+    Flaw {
+        name: "compare-and-swap to Released without resourceVersion",
+        file: "release.rs",
+        find: "Action::PatchHostPort { port, uid, version, change }",
+        wrong: "Action::PatchHostPort { port, uid: Uid::default(), version: Version(0), change }",
+    },
+    Flaw {
+        name: "compare-and-swap to Bound without resourceVersion",
+        file: "binding.rs",
+        find: "version: «*version», change",
+        wrong: "Version(0)",
+    },
+    Flaw {
+        name: "status patch without resourceVersion",
+        file: "binding.rs",
+        find: "version: «bind.version», status",
+        wrong: "Version(0)",
+    },
+    Flaw {
+        name: "no uid compare when a claim is found under its name",
+        file: "release.rs",
+        find: "match claim.filter(|claim| «claim.uid == *uid»)",
+        wrong: "true",
+    },
+    Flaw {
+        name: "re-bind without the live read of the claim (C1)",
+        file: "binding.rs",
+        find: "let step = if create { Step::Create } else { Step::ReadClaim };
+        let job = Self { port, uid, version, class, way, step };
+        let action = if create { job.create(&claim.key, core) } else { Action::GetClaim(claim.key.clone()) };
+        (job, action)",
+        wrong: "let mut job = Self { port, uid, version, class, way, step: Step::ReadClaim };
+        let action = match &job.way {
+            Way::Swap { uid, version, nobodys: false } => {
+                let change = HostPortChange::Bind { key: claim.key.clone(), uid: job.uid.clone() };
+                let (uid, version) = (uid.clone(), *version);
+                job.step = Step::Swap;
+                Action::PatchHostPort { port, uid, version, change }
+            }
+            Way::Create => {
+                job.step = Step::Create;
+                job.create(&claim.key, core)
+            }
+            _ => Action::GetClaim(claim.key.clone()),
+        };
+        (job, action)",
+    },
+    Flaw {
+        name: "a claim that is being deleted counts as gone",
+        file: "release.rs",
+        find: "match claim.filter(|claim| «claim.uid == *uid»)",
+        wrong: "claim.uid == *uid && !claim.deleting",
+    },
+    Flaw {
+        name: "Lost from the cache (C2)",
+        file: "claims.rs",
+        find: "claim.phase == ClaimPhase::Bound || self.may_come_back(claim, port)",
+        wrong: "if claim.phase == ClaimPhase::Bound
+                    && self.known.hostport(port).is_some_and(|it| !self.may_take(claim, it))
+                {
+                    let conditions = text::troubled(&Trouble::lost(port));
+                    let class = claim.used_class.clone();
+                    let status = self.status(claim, ClaimPhase::Lost, class, claim.port, conditions);
+                    self.write_status(claim, status, None);
+                    false
+                } else {
+                    claim.phase == ClaimPhase::Bound || self.may_come_back(claim, port)
+                }",
+    },
+    Flaw {
+        name: "sighting not bound to a version (C3)",
+        file: "release.rs",
+        find: "self.sightings.get(&port).filter(|seen| seen.version == hostport.version)",
+        wrong: "self.sightings.get(&port)",
+    },
+    Flaw {
+        name: "surplus deleted at once (C4)",
+        file: "release.rs",
+        find: "let change = self.release_of(&hostport, verdict);
+                self.swap(hostport, change, Step::Release);",
+        wrong: "if verdict == Verdict::Surplus {
+                    let (uid, version) = (hostport.uid.clone(), hostport.version);
+                    self.port_ask(hostport, Step::Free, Action::DeleteHostPort { port, uid, version });
+                } else {
+                    let change = self.release_of(&hostport, verdict);
+                    self.swap(hostport, change, Step::Release);
+                }",
+    },
+    Flaw {
+        name: "Released under a living claim stays so (C5)",
+        file: "claims.rs",
+        find: "«hostport.belongs_to(&claim.uid)» // C5",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a number that a living claim is promised is free (C7)",
+        file: "known/claims.rs",
+        find: "self.ledger.set_promised(port, «promised»)",
+        wrong: "promised && false",
+    },
+    Flaw {
+        name: "an Available number given away without a LIST (C8)",
+        file: "binding.rs",
+        find: "nobodys: true, .. } => «Step::ListPods»",
+        wrong: "Step::Swap",
+    },
+    Flaw {
+        name: "only the wall clock counts the rest",
+        file: "release.rs",
+        find: ".max(«by_own_clock(delay.min(IN_FLIGHT))»)",
+        wrong: "Duration::ZERO",
+    },
+    Flaw {
+        name: "only the own clock counts the rest",
+        file: "release.rs",
+        find: "let left = «by_wall_clock».max(",
+        wrong: "Duration::ZERO",
+    },
+    Flaw {
+        name: "a late reply brings a dead claim back",
+        file: "known/claims.rs",
+        find: "self.dead_claims.hold(&claim.uid)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "an old sight of a claim replaces a newer one",
+        file: "known/claims.rs",
+        find: "is_some_and(|known| «known.version >= claim.version»)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "another number after a timeout",
+        file: "mod.rs",
+        find: "self.schedule.at(now.mono + AGAIN, Alarm::Again(id));",
+        wrong: "match self.asked.remove(&id) {
+                    Some(Asked { asker: Asker::Claim(key), action: Action::CreateHostPort(new), .. }) => {
+                        let job = self.claim_jobs.remove(&key);
+                        job.into_iter().for_each(|job| self.end_claim_job(job));
+                        self.known.assume(new.port, new.class);
+                        self.claims.push(key);
+                    }
+                    Some(asked) => {
+                        self.asked.insert(id, asked);
+                        self.schedule.at(now.mono + AGAIN, Alarm::Again(id));
+                    }
+                    None => {}
+                }",
+    },
+    Flaw {
+        name: "nobody wakes those who wait for a number",
+        file: "mod.rs",
+        find: "self.hungry.push(class);",
+        wrong: "drop(class);",
+    },
+    Flaw {
+        name: "a status is written though it reads the same",
+        file: "tell.rs",
+        find: "status.digest() == claim.status_digest",
+        wrong: "false",
+    },
+];
