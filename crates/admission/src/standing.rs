@@ -94,7 +94,7 @@ fn belongs(port: &HostPort, claim: &HostPortClaim) -> bool {
     let metadata = &claim.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     claim_of(port, namespace).is_some_and(|name| Some(name) == metadata.name.as_deref())
-        && port.spec.claim_ref.as_ref().map(|held| held.uid.as_str()) == metadata.uid.as_deref()
+        && port.spec.claim_ref.as_ref().and_then(|held| held.uid.as_deref()) == metadata.uid.as_deref()
 }
 
 fn unbound(claim: &HostPortClaim) -> Standing {

@@ -9,7 +9,7 @@ use crate::Port;
 
 /// A HostPortClaim asks for a port from a HostPortClass, as a PersistentVolumeClaim asks for a volume. Once
 /// Bound it keeps its number for life; a pod uses it by the annotation claim.hostport.io/<port-name>.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[kube(
     group = "hostport.io",
     version = "v1alpha1",
@@ -24,13 +24,17 @@ use crate::Port;
     doc = "A HostPortClaim asks for a port from a HostPortClass, as a PersistentVolumeClaim asks for a volume. Once Bound it keeps its number for life; a pod uses it by the annotation claim.hostport.io/<port-name>.",
     selectable = ".status.phase",
     selectable = ".spec.hostPortClassName",
-    validation = Rule::new("self.spec == oldSelf.spec").message("spec cannot be changed: a claim keeps its port for life. Create a claim with another name."),
+    validation = Rule::new("self.spec == oldSelf.spec").message("spec cannot be changed: a claim keeps its port for life. Create a claim with another name; with the same port it takes the number over once this one is being deleted."),
+    validation = Rule::new("!has(self.spec.hostPortName) || self.spec.count == 1").message("hostPortName names a single HostPort: leave count out, or name the first number by port"),
+    validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName == string(self.spec.port)").message("hostPortName and port name different numbers: leave one of them out"),
+    validation = Rule::new("!has(self.spec.port) || self.spec.port + self.spec.count <= 65536").message("the block ends above 65535: claim a lower port, or a smaller count"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ports", type_ = "string", json_path = ".status.ports"),
     printcolumn(name = "Class", type_ = "string", json_path = ".status.hostPortClassName"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Wanted", type_ = "integer", json_path = ".spec.port", priority = 1),
+    printcolumn(name = "Count", type_ = "integer", json_path = ".spec.count", priority = 1),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -46,9 +50,31 @@ pub struct HostPortClaimSpec {
     #[schemars(length(max = 253))]
     pub host_port_class_name: Option<String>,
 
-    /// The very port number that is wanted, 1 to 65535; it must be in the class. Unset: any free port.
+    /// The very port number that is wanted, 1 to 65535; it must be in the class. With count it is the first
+    /// number of the block. Unset: any free port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
+
+    /// How many consecutive numbers the claim holds, 1 to 1000; the class may allow fewer (maxCount).
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub count: u16,
+
+    /// Name of a HostPort that stands already and is to be this claim's: one that an administrator made, or
+    /// that was retained. It must be Available, or held by a claim of this namespace that is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 5))]
+    pub host_port_name: Option<String>,
+}
+
+impl Default for HostPortClaimSpec {
+    fn default() -> Self {
+        Self { host_port_class_name: None, port: None, count: one(), host_port_name: None }
+    }
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// Where a claim is in its life.
@@ -76,10 +102,14 @@ pub struct HostPortClaimStatus {
     /// The class that the port comes from, or is awaited from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_port_class_name: Option<String>,
-    /// The port number, once Bound. It never changes while the claim lives.
+    /// The port number, once Bound; of a block the first. It never changes while the claim lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
-    /// The port number as text, for the table.
+    /// How many consecutive numbers the claim holds, once Bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub count: Option<u16>,
+    /// The numbers as text, for the table: "9000", or "20000-20099".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<String>,
     /// Ready says whether the claim holds its port, and if not why and what to do. Stalled stands where

@@ -1,6 +1,6 @@
 //! HostPortClass: which numbers an administrator hands out, and how.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ use crate::{Port, ReuseDelay};
     printcolumn(name = "Strategy", type_ = "string", json_path = ".spec.strategy", priority = 1),
     printcolumn(name = "Reclaim", type_ = "string", json_path = ".spec.reclaimPolicy", priority = 1),
     printcolumn(name = "Reuse-Delay", type_ = "string", json_path = ".spec.reuseDelay", priority = 1),
+    printcolumn(name = "Max-Per-NS", type_ = "integer", json_path = ".spec.maxPerNamespace", priority = 1),
+    printcolumn(name = "Static-Band", type_ = "string", json_path = ".status.staticBand", priority = 1),
     printcolumn(
         name = "Default",
         type_ = "string",
@@ -68,7 +70,8 @@ pub struct HostPortClassSpec {
     #[schemars(length(max = 256))]
     pub exclude: Vec<Exclusion>,
 
-    /// How a free port is picked: Sequential takes the lowest free number, Random any.
+    /// How a free port is picked: Sequential takes the lowest free number, Random any. The lowest numbers of a
+    /// class (status.staticBand) come last either way: they are left to claims that want a certain port.
     #[serde(default)]
     pub strategy: Strategy,
 
@@ -83,6 +86,21 @@ pub struct HostPortClassSpec {
     #[serde(default = "default_reuse_delay")]
     pub reuse_delay: ReuseDelay,
 
+    /// Which namespaces may claim from this class, by their labels. Unset or {}: all. A change takes nothing
+    /// away from a claim that holds a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+
+    /// How many ports the claims of one namespace may hold of this class. Unset: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub max_per_namespace: Option<u16>,
+
+    /// The largest block that one claim may ask for (its count), 1 to 1000.
+    #[serde(default = "default_max_count")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_count: u16,
+
     /// Also hand out the numbers that Kubernetes itself listens on (2379-2380, 6443, 10248-10259).
     #[serde(default)]
     pub allow_reserved: bool,
@@ -90,6 +108,10 @@ pub struct HostPortClassSpec {
 
 fn default_reuse_delay() -> ReuseDelay {
     ReuseDelay::DEFAULT
+}
+
+fn default_max_count() -> u16 {
+    64
 }
 
 /// An inclusive range of port numbers.
@@ -162,6 +184,10 @@ pub struct HostPortClassStatus {
     /// How many numbers in the pools are left out because Kubernetes itself listens on them.
     #[serde(default)]
     pub reserved: i64,
+    /// The lowest numbers of the class, as "9000-9015": claims without a wanted port get them only when the
+    /// others are taken. A 32nd of the class, 16 to 128 numbers; none in a class of 16 or fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_band: Option<String>,
     /// How many claims wait for a port of the class.
     #[serde(default)]
     pub waiting: i64,

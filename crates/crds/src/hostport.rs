@@ -25,9 +25,10 @@ use crate::{Port, ReclaimPolicy, ReuseDelay};
     selectable = ".spec.claimRef.namespace",
     validation = Rule::new("self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port (quote it in YAML)"),
     validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class").message("port and class of a HostPort cannot be changed"),
-    validation = Rule::new("!has(oldSelf.spec.claimRef) || has(self.spec.claimRef) || oldSelf.spec.phase == 'Released'").message("a claimRef can be cleared only while the HostPort is Released"),
-    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(self.spec.claimRef) || (self.spec.claimRef.__namespace__ == oldSelf.spec.claimRef.__namespace__ && self.spec.claimRef.name == oldSelf.spec.claimRef.name)").message("a granted HostPort stays with its claim: claimRef can be cleared once the HostPort is Released, not changed"),
-    validation = Rule::new("has(self.spec.claimRef) ? self.spec.phase == (has(self.spec.releasedAt) ? 'Released' : 'Bound') : self.spec.phase != 'Bound'").message("phase says what the other fields say: Bound with a claimRef, Released with claimRef and releasedAt, Available without a claimRef"),
+    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(oldSelf.spec.claimRef.uid) || has(self.spec.claimRef) || oldSelf.spec.phase == 'Released'").message("a claimRef can be cleared only while the HostPort is Released"),
+    validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(oldSelf.spec.claimRef.uid) || !has(self.spec.claimRef) || (has(self.spec.claimRef.uid) && self.spec.claimRef.__namespace__ == oldSelf.spec.claimRef.__namespace__)").message("a granted HostPort stays in its namespace: claimRef can be cleared once the HostPort is Released, not given to another namespace"),
+    validation = Rule::new("has(self.spec.claimRef) && has(self.spec.claimRef.uid) ? self.spec.phase == (has(self.spec.releasedAt) ? 'Released' : 'Bound') : self.spec.phase != 'Bound'").message("phase says what the other fields say: Bound with the uid of a claim, Released with that and releasedAt, else Available"),
+    validation = Rule::new("!has(self.spec.block) || self.spec.block.first + self.spec.block.index == self.spec.port").message("block.first + block.index is the port number"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".spec.phase"),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.class"),
     printcolumn(name = "Claim-Namespace", type_ = "string", json_path = ".spec.claimRef.namespace"),
@@ -36,6 +37,8 @@ use crate::{Port, ReclaimPolicy, ReuseDelay};
     printcolumn(name = "Released", type_ = "date", json_path = ".spec.releasedAt"),
     printcolumn(name = "Held-By", type_ = "string", json_path = ".spec.heldBy"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Block", type_ = "integer", json_path = ".spec.block.first", priority = 1),
+    printcolumn(name = "Index", type_ = "integer", json_path = ".spec.block.index", priority = 1),
     printcolumn(name = "UID", type_ = "string", json_path = ".spec.claimRef.uid", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
@@ -47,9 +50,14 @@ pub struct HostPortSpec {
     #[schemars(length(min = 1, max = 253))]
     pub class: String,
 
-    /// The claim that holds the port, or held it last (phase Released). Absent: nobody's, phase Available.
+    /// The claim that holds the port, or held it last (phase Released). Without uid: the claim of that name,
+    /// once there is one, gets the port; until then it is kept (phase Available). Absent: nobody's, Available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<ClaimRef>,
+
+    /// Of a port that a claim holds as one of several (count): which block it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Block>,
 
     /// What becomes of the port when its claim is gone. Set from the class when the port is granted.
     #[serde(default = "retain")]
@@ -77,7 +85,7 @@ fn retain() -> ReclaimPolicy {
     ReclaimPolicy::Retain
 }
 
-/// The claim that holds a port. The uid tells it from a later claim of the same name.
+/// The claim that holds a port, or that it is kept for. The uid tells it from a later claim of the same name.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRef {
     /// Namespace of the claim.
@@ -86,9 +94,20 @@ pub struct ClaimRef {
     /// Name of the claim.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// UID of the claim.
+    /// UID of the claim; absent while the port is only kept for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
-    pub uid: String,
+    pub uid: Option<String>,
+}
+
+/// Where a number stands in the block of its claim.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The first number of the block.
+    pub first: Port,
+    /// How many numbers of the block lie below this one, 0 to 999.
+    #[schemars(range(min = 0, max = 999))]
+    pub index: u16,
 }
 
 /// What a HostPort's other fields say, in one word.

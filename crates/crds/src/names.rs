@@ -23,6 +23,9 @@ pub const ANNOTATION_OPTIONS: &str = "options.hostport.io/";
 /// Annotation prefix that admission writes: `port.hostport.io/<port-name>: "9000"`.
 pub const ANNOTATION_PORT: &str = "port.hostport.io/";
 
+/// End of a resource's name in a ResourceQuota: `<class>.hostportclass.hostport.io/ports: "5"`.
+pub const QUOTA_PORTS: &str = ".hostportclass.hostport.io/ports";
+
 /// Finalizer on a claim that a pod uses: keeps the claim visible as Terminating until the pod has ended.
 pub const FINALIZER_CLAIM_PROTECTION: &str = "hostport.io/claim-protection";
 

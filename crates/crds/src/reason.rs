@@ -11,12 +11,20 @@ pub enum Reason {
     InUse,
     /// Every port of the class is taken.
     PoolExhausted,
+    /// The namespace has all the ports that the class, or a ResourceQuota, allows it.
+    QuotaExceeded,
     /// The class does not exist, or no class was named and there is no default class.
     ClassNotFound,
     /// The wanted number is held by another claim or used by someone else.
     PortTaken,
     /// The wanted number is not among those that the class hands out.
     PortOutsidePools,
+    /// The class does not admit the claim's namespace.
+    NamespaceNotAllowed,
+    /// The claim asks for more numbers than the class gives to one claim.
+    CountTooLarge,
+    /// The HostPort that the claim names does not exist.
+    HostPortNotFound,
     /// The wanted number was freed a moment ago and rests.
     WaitingForReuse,
     /// Nobody has looked at the claim yet.
@@ -25,13 +33,17 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Bound,
         Reason::InUse,
         Reason::PoolExhausted,
+        Reason::QuotaExceeded,
         Reason::ClassNotFound,
         Reason::PortTaken,
         Reason::PortOutsidePools,
+        Reason::NamespaceNotAllowed,
+        Reason::CountTooLarge,
+        Reason::HostPortNotFound,
         Reason::WaitingForReuse,
         Reason::WaitingForController,
     ];
@@ -42,9 +54,13 @@ impl Reason {
             Reason::Bound => "Bound",
             Reason::InUse => "InUse",
             Reason::PoolExhausted => "PoolExhausted",
+            Reason::QuotaExceeded => "QuotaExceeded",
             Reason::ClassNotFound => "ClassNotFound",
             Reason::PortTaken => "PortTaken",
             Reason::PortOutsidePools => "PortOutsidePools",
+            Reason::NamespaceNotAllowed => "NamespaceNotAllowed",
+            Reason::CountTooLarge => "CountTooLarge",
+            Reason::HostPortNotFound => "HostPortNotFound",
             Reason::WaitingForReuse => "WaitingForReuse",
             Reason::WaitingForController => "WaitingForController",
         }

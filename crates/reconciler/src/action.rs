@@ -92,6 +92,8 @@ pub struct NewHostPort {
     pub uid: Uid,
     /// From the class.
     pub policy: crds::ReclaimPolicy,
+    /// The first number of its block, if it is one of several.
+    pub block: Option<Port>,
 }
 
 /// What a compare-and-swap makes of a HostPort.
@@ -103,6 +105,8 @@ pub enum HostPortChange {
         key: Key,
         /// UID of the claim.
         uid: Uid,
+        /// The first number of its block, if it is one of several.
+        block: Option<Port>,
     },
     /// Its claim is gone: it rests.
     Release {

@@ -1,10 +1,11 @@
 //! What the core knows of the cluster's objects: small copies with only the fields that decisions use.
 //! Made at the edge from API objects; nothing here talks to anyone.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use allocator::{Port, PortRange};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, Strategy};
+use kube::core::{Selector, SelectorExt};
 
 /// UID of an object. A name has one living uid at a time, and one that is gone never comes back.
 pub type Uid = Arc<str>;
@@ -100,11 +101,15 @@ pub struct Claim {
     pub finalizers: Vec<Arc<str>>,
     /// `spec.hostPortClassName`.
     pub class: Option<Arc<str>>,
-    /// `spec.port`.
+    /// `spec.port`, or the number that `spec.hostPortName` is.
     pub wanted: Option<Port>,
+    /// `spec.hostPortName`: only a HostPort that stands will do.
+    pub hostport_name: Option<Arc<str>>,
+    /// `spec.count`.
+    pub count: u16,
     /// `status.phase`.
     pub phase: ClaimPhase,
-    /// `status.port`.
+    /// `status.port`; of a block the first.
     pub port: Option<Port>,
     /// `status.hostPortClassName`.
     pub used_class: Option<Arc<str>>,
@@ -115,14 +120,29 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The number that the status names, if it is Bound or Lost.
+    /// What the status names, if it is Bound or Lost.
+    pub fn run(&self) -> Option<Run> {
+        if self.phase == ClaimPhase::Pending { None } else { Run::new(self.port?, self.count) }
+    }
+
+    /// The number that the status names, if it is Bound or Lost; of a block the first.
     pub fn named(&self) -> Option<Port> {
-        if self.phase == ClaimPhase::Pending { None } else { self.port }
+        self.run().map(|run| run.first)
+    }
+
+    /// All numbers that the status names, if it is Bound or Lost.
+    pub fn numbers(&self) -> impl Iterator<Item = Port> + use<> {
+        self.run().into_iter().flat_map(Run::iter)
+    }
+
+    /// The status names this number, if it is Bound or Lost.
+    pub fn names(&self, port: Port) -> bool {
+        self.run().is_some_and(|run| run.contains(port))
     }
 
     /// Neither Bound nor Lost with a number: to be bound.
     pub fn is_pending(&self) -> bool {
-        self.named().is_none()
+        self.run().is_none()
     }
 
     /// Our finalizer is on it.
@@ -131,7 +151,52 @@ impl Claim {
     }
 }
 
-/// A HostPort's `claimRef`.
+/// Consecutive numbers: what a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first.
+    pub first: Port,
+    /// How many.
+    pub count: u16,
+}
+
+impl Run {
+    /// `None` if it would end above 65535, or is empty.
+    pub fn new(first: Port, count: u16) -> Option<Self> {
+        first.get().checked_add(count.checked_sub(1)?).map(|_| Self { first, count })
+    }
+
+    /// The numbers, in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = Port> {
+        (0..self.count).filter_map(move |index| self.member(index))
+    }
+
+    /// The number at this place.
+    pub fn member(self, index: u16) -> Option<Port> {
+        if index < self.count { Port::new(self.first.get() + index) } else { None }
+    }
+
+    /// Whether the number is one of them.
+    pub fn contains(self, port: Port) -> bool {
+        port.get().checked_sub(self.first.get()).is_some_and(|index| index < self.count)
+    }
+
+    /// What a HostPort of it says as `spec.block.first`: nothing if it is alone.
+    pub fn block(self) -> Option<Port> {
+        (self.count > 1).then_some(self.first)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => self.first.fmt(f),
+            count => write!(f, "{}-{}", self.first, self.first.get() + (count - 1)),
+        }
+    }
+}
+
+/// A HostPort's `claimRef`, once it has a uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Namespace and name of the claim.
@@ -151,8 +216,12 @@ pub struct HostPort {
     pub version: Version,
     /// `spec.class`.
     pub class: Arc<str>,
-    /// `spec.claimRef`.
+    /// `spec.claimRef`, if it has a uid.
     pub holder: Option<Holder>,
+    /// `spec.claimRef`, if it has none: it is kept for the claim of that name.
+    pub kept_for: Option<Key>,
+    /// `spec.block.first`.
+    pub block: Option<Port>,
     /// `spec.phase`.
     pub phase: HostPortPhase,
     /// `spec.reclaimPolicy`.
@@ -169,6 +238,16 @@ impl HostPort {
     /// Held by this very claim.
     pub fn is_held_by(&self, uid: &Uid) -> bool {
         self.phase == HostPortPhase::Bound && self.belongs_to(uid)
+    }
+
+    /// The first number of its block; its own if it is alone.
+    pub fn first(&self) -> Port {
+        self.block.unwrap_or(self.port)
+    }
+
+    /// Namespace and name of the claim in `claimRef`, with or without uid.
+    pub fn claim_key(&self) -> Option<&Key> {
+        self.holder.as_ref().map(|holder| &holder.key).or(self.kept_for.as_ref())
     }
 
     /// Bound to this very claim, or Released after it.
@@ -222,6 +301,12 @@ pub struct Class {
     pub reuse_delay: Duration,
     /// `spec.allowReserved`.
     pub allow_reserved: bool,
+    /// `spec.namespaceSelector`.
+    pub admits: Admits,
+    /// `spec.maxPerNamespace`.
+    pub max_per_namespace: Option<usize>,
+    /// `spec.maxCount`.
+    pub max_count: u16,
     /// Of each condition by type.
     pub conditions: Vec<(Arc<str>, Ready)>,
     /// Fingerprint of all that we ever write into the status ([`crate::text::ClassStatus::digest`]).
@@ -236,6 +321,49 @@ impl Class {
             && self.is_default == other.is_default
             && self.created == other.created
     }
+}
+
+/// Which namespaces may claim from a class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admits {
+    /// All of them.
+    All,
+    /// Those whose labels match.
+    Matching(Selector),
+    /// None: the selector makes no sense.
+    Nobody,
+}
+
+/// Labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+impl Admits {
+    /// Whether a namespace with these labels may claim.
+    pub fn admits(&self, labels: &Labels) -> bool {
+        match self {
+            Admits::All => true,
+            Admits::Matching(selector) => selector.matches(labels),
+            Admits::Nobody => false,
+        }
+    }
+}
+
+/// A Namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespace {
+    /// Name.
+    pub name: Arc<str>,
+    /// `metadata.labels`.
+    pub labels: Labels,
+}
+
+/// A ResourceQuota that limits ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Namespace and name.
+    pub key: Key,
+    /// Hard limits of `<class>.hostportclass.hostport.io/ports`, by class.
+    pub limits: Vec<(Arc<str>, usize)>,
 }
 
 /// How watches tell of objects: a listing that replaces all that was known, then single changes.
@@ -279,4 +407,8 @@ pub enum Event {
     Service(Change<Service>),
     /// Of the classes.
     Class(Change<Class>),
+    /// Of the namespaces.
+    Namespace(Change<Namespace>),
+    /// Of the quotas that limit ports.
+    Quota(Change<Quota>),
 }

@@ -9,7 +9,7 @@ use allocator::{Counts, Port};
 use crds::{ClaimPhase, Reason};
 use jiff::Timestamp;
 
-use crate::seen::{Ready, Truth};
+use crate::seen::{Ready, Run, Truth};
 
 /// A condition without its bookkeeping fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,8 +33,8 @@ pub struct ClaimStatus {
     pub phase: ClaimPhase,
     /// `hostPortClassName`
     pub class: Option<Arc<str>>,
-    /// `port`
-    pub port: Option<Port>,
+    /// `port`, `count` and `ports`
+    pub run: Option<Run>,
     /// `Ready` first; `Stalled` where nothing but an edit helps.
     pub conditions: Vec<Condition>,
     /// When `Ready` last changed its status, seconds since the epoch.
@@ -47,7 +47,7 @@ impl ClaimStatus {
         let conditions = self.conditions.iter().map(|condition| {
             (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str())
         });
-        claim_digest(self.generation, self.phase, self.class.as_deref(), self.port.map(Port::get), conditions)
+        claim_digest(self.generation, self.phase, self.class.as_deref(), self.run, conditions)
     }
 }
 
@@ -56,11 +56,12 @@ pub fn claim_digest<'a>(
     generation: i64,
     phase: ClaimPhase,
     class: Option<&str>,
-    port: Option<u16>,
+    run: Option<Run>,
     conditions: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>,
 ) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (generation, phase as u8, class, port).hash(&mut hasher);
+    let run = run.map(|run| (run.first.get(), run.count));
+    (generation, phase as u8, class, run).hash(&mut hasher);
     conditions.for_each(|condition| condition.hash(&mut hasher));
     hasher.finish()
 }
@@ -72,6 +73,8 @@ pub struct ClassStatus {
     pub generation: i64,
     /// `pools`
     pub pools: String,
+    /// `staticBand`
+    pub static_band: Option<String>,
     /// The counts.
     pub counts: Counts,
     /// `waiting`
@@ -98,14 +101,15 @@ impl ClassStatus {
         let conditions = self.conditions.iter().map(|condition| {
             (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str())
         });
-        class_digest(self.generation, &self.pools, numbers.map(|count| count as i64), conditions)
+        let band = self.static_band.as_deref();
+        class_digest(self.generation, (&self.pools, band), numbers.map(|count| count as i64), conditions)
     }
 }
 
 /// The fingerprint behind [`ClassStatus::digest`], also taken of what is stored.
 pub fn class_digest<'a>(
     generation: i64,
-    pools: &str,
+    pools: (&str, Option<&str>),
     numbers: [i64; 7],
     conditions: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>,
 ) -> u64 {
@@ -136,12 +140,71 @@ impl Trouble {
     }
 
     /// The class has nothing left.
-    pub fn pool_exhausted(class: &str, pools: &str) -> Self {
-        Self::new(
-            Reason::PoolExhausted,
-            format!(
+    pub fn pool_exhausted(class: &str, pools: &str, count: u16) -> Self {
+        let message = match count {
+            1 => format!(
                 "No free port in class \"{class}\" ({pools}). The claim binds by itself when one is freed. Ask the \
                  administrator for a larger pool, or delete a claim you no longer need."
+            ),
+            _ => format!(
+                "No {count} consecutive free ports in class \"{class}\" ({pools}). The claim binds by itself when \
+                 such a run is free. Ask the administrator for a larger pool, or claim a smaller count."
+            ),
+        };
+        Self::new(Reason::PoolExhausted, message)
+    }
+
+    /// The namespace has all that it may have.
+    pub fn quota_exceeded(namespace: &str, class: &str, limit: usize) -> Self {
+        Self::new(
+            Reason::QuotaExceeded,
+            format!(
+                "Namespace \"{namespace}\" may hold {limit} ports of class \"{class}\", and this claim would be \
+                 beyond that. Delete a claim; this one then binds by itself."
+            ),
+        )
+    }
+
+    /// The class does not admit the namespace.
+    pub fn namespace_not_allowed(namespace: &str, class: &str) -> Self {
+        Self::stalled(
+            Reason::NamespaceNotAllowed,
+            format!(
+                "Namespace \"{namespace}\" may not use class \"{class}\". Ask the administrator to label the \
+                 namespace, or use a class of your own (kubectl get hpclass)."
+            ),
+        )
+    }
+
+    /// The class gives fewer numbers to one claim.
+    pub fn count_too_large(count: u16, class: &str, most: u16) -> Self {
+        Self::stalled(
+            Reason::CountTooLarge,
+            format!(
+                "Class \"{class}\" gives at most {most} ports to one claim, this one asks for {count}. Create \
+                 several claims with a smaller count, or ask the administrator to raise maxCount."
+            ),
+        )
+    }
+
+    /// There is no HostPort of that name.
+    pub fn hostport_not_found(name: &str) -> Self {
+        Self::new(
+            Reason::HostPortNotFound,
+            format!(
+                "There is no HostPort \"{name}\". The claim binds by itself when the administrator makes it. For a \
+                 number that nobody has made yet, claim it with port instead of hostPortName."
+            ),
+        )
+    }
+
+    /// The HostPort that the claim names is of another class.
+    pub fn other_class(port: Port, class: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "HostPort {port} is not of class \"{class}\", which this claim asks for. Create the claim anew \
+                 without hostPortClassName, or with the HostPort's class."
             ),
         )
     }
@@ -161,7 +224,7 @@ impl Trouble {
     pub fn no_default_class() -> Self {
         Self::new(
             Reason::ClassNotFound,
-            "There is no default class. The claim binds by itself when there is one; or create it anew with \
+            "No default class admits this namespace. The claim binds by itself when there is one; or create it anew with \
              hostPortClassName (kubectl get hpclass)."
                 .to_owned(),
         )
@@ -182,8 +245,8 @@ impl Trouble {
         Self::new(
             Reason::PortTaken,
             format!(
-                "Port {port} is held by claim \"{claim}\" in this namespace. Delete that claim and this one binds \
-                 once the port is free, or claim another number."
+                "Port {port} is held by claim \"{claim}\" in this namespace. Delete that claim and this one takes \
+                 the port over, or claim another number."
             ),
         )
     }
@@ -270,12 +333,13 @@ fn clock(millis: i64) -> String {
 }
 
 /// `Ready: True` of a Bound claim.
-pub fn bound(port: Port, class: &str) -> Condition {
+pub fn bound(run: Run, class: &str) -> Condition {
+    let ports = if run.count == 1 { "port" } else { "ports" };
     Condition {
         kind: "Ready",
         status: Truth::True,
         reason: Reason::Bound.as_str(),
-        message: format!("Holds port {port} of class \"{class}\"."),
+        message: format!("Holds {ports} {run} of class \"{class}\"."),
     }
 }
 
@@ -287,7 +351,7 @@ pub fn in_use(port: Port, pod: &str) -> Condition {
         reason: Reason::InUse.as_str(),
         message: format!(
             "Port {port} is in use by pod {pod}. The claim goes when its pods have ended; new pods on it are \
-             refused. To keep the number, create the claim again under the same name once it is gone."
+             refused. To keep the port for a new claim, create it with port: {port} in this namespace."
         ),
     }
 }

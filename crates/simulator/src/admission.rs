@@ -48,7 +48,7 @@ impl World {
     /// A pod of the claim comes to admission: the first of its two reads. The other may come later.
     pub fn admit(&mut self, name: &str, key: &Key, claim_first: bool) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
-        let Some(number) = claim.named() else { return };
+        let Some(number) = claim.named().filter(|_| claim.count == 1) else { return };
         let pod =
             Pod { key: Key { namespace: key.namespace.clone(), name: name.into() }, ports: [number].into() };
         let coming = |it: &Admission| it.pod.key == pod.key;

@@ -84,10 +84,11 @@ impl Judge {
     /// Notes which claims could be admitted at this moment.
     pub fn remember(&mut self, server: &Server) {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
-            let Some(port) = claim.port else { continue };
-            if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
-                let last = Last { key: claim.key.clone(), at: server.now, delay: 60_000 };
-                self.last.insert(port, last);
+            for port in claim.numbers() {
+                if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
+                    let last = Last { key: claim.key.clone(), at: server.now, delay: 60_000 };
+                    self.last.insert(port, last);
+                }
             }
         }
     }
@@ -122,8 +123,9 @@ impl Judge {
             && let Some(it) = self.admitted.get_mut(&pod.key).filter(|_| self.short_delays)
         {
             // Documented: with less than 40 s a pod may come when its port rests no more.
-            let hostport = server.hostports.get(&it.pod.ports[0]);
-            it.excused |= !hostport.is_some_and(|hostport| hostport.is_held_by(&it.claim));
+            let claim = it.claim.clone();
+            let held = |port| server.hostports.get(port).is_some_and(|it: &HostPort| it.is_held_by(&claim));
+            it.excused |= !it.pod.ports.iter().all(held);
         }
         self.look_at_pods(server);
     }
@@ -142,20 +144,21 @@ impl Judge {
                 after.named()
             ));
         }
-        let Some(port) = after.named() else { return };
-        if self.hand.contains(&port) {
+        if after.named().is_none() || after.numbers().any(|port| self.hand.contains(&port)) {
             return;
         }
         let same = before.phase == after.phase && before.port == after.port;
-        if after.phase == ClaimPhase::Bound
+        let not_its_own = |port: &Port| !hostport(*port).is_some_and(|it| it.belongs_to(&after.uid));
+        if let Some(port) = after.numbers().find(not_its_own)
+            && after.phase == ClaimPhase::Bound
             && !same
-            && !hostport(port).is_some_and(|it| it.belongs_to(&after.uid))
         {
             self.accuse(format!("I1: {name} became Bound to {port}, which it does not hold"));
         }
-        let held = hostport(port).is_some_and(|it| it.is_held_by(&after.uid));
-        if after.phase == ClaimPhase::Lost && !same && held && !self.tampered.contains(&after.uid) {
-            self.accuse(format!("I1: {name} became Lost though it holds {port}"));
+        let held = |port| hostport(port).is_some_and(|it| it.is_held_by(&after.uid));
+        let all_held = after.numbers().all(held);
+        if after.phase == ClaimPhase::Lost && !same && all_held && !self.tampered.contains(&after.uid) {
+            self.accuse(format!("I1: {name} became Lost though it holds all that it names"));
         }
     }
 
@@ -168,8 +171,8 @@ impl Judge {
         };
         let kept = after.is_some_and(|it| it.belongs_to(&holder.uid) && it.phase == before.phase);
         let back = after.is_some_and(|it| it.is_held_by(&holder.uid));
-        let its_own =
-            claim.is_pending() || claim.named() == Some(before.port) && claim.phase == ClaimPhase::Bound;
+        let its_own = claim.is_pending() && claim.count == 1
+            || claim.names(before.port) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
             self.accuse(format!(
                 "I1: {} was taken from {}={}, which lives",
@@ -190,6 +193,12 @@ impl Judge {
             return;
         }
         let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
+        // Hand-over: inside the namespace, to a claim that wants this very number.
+        if last.key.namespace == holder.key.namespace
+            && server.claims.get(&holder.key).is_some_and(|claim| claim.wanted.is_some())
+        {
+            return;
+        }
         let delay = if self.skewed { last.delay.min(OWN_CLOCK) } else { last.delay };
         let rested = server.now - last.at;
         if rested < delay {
@@ -202,8 +211,8 @@ impl Judge {
 
     /// C7: a number in the Bound status of a living claim is not given to one that waits.
     fn look_at_promise(&mut self, server: &Server, port: Port, to: &Key) {
-        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.port == Some(port);
-        let remakes = server.claims.get(to).is_some_and(|claim| claim.named() == Some(port));
+        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.names(port);
+        let remakes = server.claims.get(to).is_some_and(|claim| claim.names(port));
         let promised =
             server.claims.values().filter(names).find(|it| it.key != *to && !self.tampered.contains(&it.uid));
         if let Some(claim) = promised.filter(|_| !remakes) {
@@ -215,15 +224,17 @@ impl Judge {
     fn look_at_pods(&mut self, server: &Server) {
         let robbed = self.admitted.values().find(|it| !it.excused && !holds(server, it));
         if let Some(it) = robbed {
-            let (pod, port) = (it.pod.key.clone(), it.pod.ports[0]);
-            self.accuse(format!("I3: pod {pod} lives on {port}, which its namespace does not hold"));
+            let (pod, ports) = (it.pod.key.clone(), &it.pod.ports);
+            self.accuse(format!("I3: pod {pod} lives on {ports:?}, which its namespace does not hold"));
         }
     }
 }
 
 /// The pod's namespace holds the number, or nobody has it while an administrator's act stands.
 fn holds(server: &Server, it: &Admission) -> bool {
-    server.hostports.get(&it.pod.ports[0]).is_some_and(|hostport| {
-        hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
+    it.pod.ports.iter().all(|port| {
+        server.hostports.get(port).is_some_and(|hostport| {
+            hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
+        })
     })
 }

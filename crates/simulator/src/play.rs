@@ -90,7 +90,8 @@ impl Setup {
                 let wanted = ((b / 4).is_multiple_of(3)).then(|| number.get());
                 let classes = [Some("games"), None, Some("media")];
                 let class = classes[b / 16 % if self.two_classes { 3 } else { 2 }];
-                world.create_claim(&self.key(a), class, wanted);
+                let count = if self.blocks { [1, 2, 2, 3][b / 64 % 4] } else { 1 };
+                world.create_block(&self.key(a), class, wanted, count);
             }
             Kind::DeleteClaim => {
                 world.delete_claim(&self.key(a));

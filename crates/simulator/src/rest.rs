@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use allocator::{Port, RESERVED};
 use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
-use reconciler::seen::{Claim, Class, HostPort};
+use reconciler::seen::{Claim, Class, HostPort, Run};
 
 use crate::{server::Server, world::World};
 
@@ -73,25 +73,24 @@ impl Server {
             let stuck = claim.is_protected() && !held.iter().any(used);
             return stuck.then(|| "stays Terminating though no pod uses it".to_owned());
         }
-        if let Some(port) = claim.named() {
-            let surplus =
-                held.iter().find(|it| it.port != port && !(it.phase == HostPortPhase::Released && used(it)));
+        let resting = |it: &&HostPort| it.phase == HostPortPhase::Released && used(it);
+        if let Some(run) = claim.run() {
+            let surplus = held.iter().find(|it| !run.contains(it.port) && !resting(it));
             if let Some(surplus) = surplus {
-                return Some(format!("holds {} besides {port}", surplus.port));
+                return Some(format!("holds {} besides {run}", surplus.port));
             }
         }
-        match (claim.phase, claim.port) {
-            (ClaimPhase::Bound, Some(port)) => {
-                let holds = self.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid));
-                match holds {
-                    false => Some(format!("Bound to {port}, which it does not hold")),
-                    true => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
-                }
-            }
-            (ClaimPhase::Lost, Some(port)) => {
-                self.is_makeable(claim, port).then(|| format!("Lost, but {port} can be had"))
-            }
-            _ if !held.is_empty() => Some(format!("Pending, but holds {}", held[0].port)),
+        let lacks = |port: &Port| !self.hostports.get(port).is_some_and(|it| it.is_held_by(&claim.uid));
+        match (claim.phase, claim.run()) {
+            (ClaimPhase::Bound, Some(run)) => match run.iter().find(lacks) {
+                Some(port) => Some(format!("Bound to {port}, which it does not hold")),
+                None => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
+            },
+            (ClaimPhase::Lost, Some(run)) => run
+                .iter()
+                .all(|port| self.is_makeable(claim, port))
+                .then(|| format!("Lost, but {run} can be had")),
+            _ if held.iter().any(|it| !resting(it)) => Some(format!("Pending, but holds {}", held[0].port)),
             _ => self.unsettled_waiter(claim, reason),
         }
     }
@@ -120,18 +119,32 @@ impl Server {
                     return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
                 }
                 match claim.wanted {
-                    Some(port) => match self.may_have(class, port) {
-                        Err(reason) => reason,
-                        Ok(()) if self.is_free(claim, class, port) => Reason::Bound,
-                        Ok(()) if reason == "WaitingForReuse" && self.rests_under_claim(port) => return None,
-                        Ok(()) => Reason::PortTaken,
-                    },
+                    Some(first) => return self.unsettled_wish(claim, class, first, reason),
                     None if self.free(claim, class).is_some() => Reason::Bound,
                     None => Reason::PoolExhausted,
                 }
             }
         };
         (reason != expected.as_str()).then(|| format!("Pending with reason {reason}, expected {expected}"))
+    }
+
+    /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
+    fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
+        let Some(run) = Run::new(first, claim.count) else { return None };
+        if run.iter().any(|port| !self.is_free(claim, class, port) && self.may_have(class, port).is_err()) {
+            let expected = Reason::PortOutsidePools.as_str();
+            return (reason != expected).then(|| format!("Pending with reason {reason}, expected {expected}"));
+        }
+        for port in run.iter() {
+            if self.is_free(claim, class, port) {
+                continue;
+            }
+            if reason == "WaitingForReuse" && self.rests_under_claim(port) {
+                return None;
+            }
+            return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {port} is taken"));
+        }
+        Some(format!("Pending with reason {reason}, though {run} can be had"))
     }
 
     /// An administrator said Released while the claim was being deleted, and a pod keeps the claim.
@@ -142,11 +155,19 @@ impl Server {
         })
     }
 
+    /// The HostPorts of an earlier claim of its name, all of those that the claim asks for.
     fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
-        it.holder.as_ref().is_some_and(|holder| holder.key == claim.key)
-            && it.class == class.name
-            && claim.wanted.is_none_or(|wanted| wanted == it.port)
-            && !self.is_foreign(it.port, &claim.key.namespace)
+        let again = |port| {
+            self.hostports.get(&port).is_some_and(|member| {
+                member.claim_key() == Some(&claim.key)
+                    && member.first() == it.first()
+                    && member.class == class.name
+                    && !self.is_foreign(port, &claim.key.namespace)
+            })
+        };
+        claim.wanted.is_none_or(|wanted| wanted == it.first())
+            && it.block.is_some() == (claim.count > 1)
+            && Run::new(it.first(), claim.count).is_some_and(|run| run.iter().all(again))
     }
 
     /// A number that the claim could be given at once.
@@ -156,17 +177,36 @@ impl Server {
             class.pools.iter().flat_map(|pool| pool.iter()).filter(|port| !self.hostports.contains_key(port));
         let pools = pools.filter(|port| self.may_have(class, *port).is_ok());
         // Without a wish nobody gets a number that any pod carries.
-        own.chain(pools).find(|port| self.carriers(*port).is_empty() && self.is_free(claim, class, *port))
+        let free = |port: &Port| self.carriers(*port).is_empty() && self.is_free(claim, class, *port);
+        if claim.count == 1 {
+            return own.chain(pools).find(free);
+        }
+        let pools: Vec<Port> = pools.filter(free).collect();
+        let whole = |first: &&Port| {
+            Run::new(**first, claim.count).is_some_and(|run| run.iter().all(|port| pools.contains(&port)))
+        };
+        pools.iter().find(whole).copied()
     }
 
     fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
         let promised = |other: &Claim| {
-            other.key != claim.key && other.named() == Some(port) && other.phase == ClaimPhase::Bound
+            other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound
         };
         !self.is_foreign(port, &claim.key.namespace)
             && match self.hostports.get(&port) {
-                Some(it) => it.phase == HostPortPhase::Available && it.class == class.name,
-                None => !self.claims.values().any(promised),
+                Some(it) if it.class != class.name => false,
+                Some(it) => match it.claim_key() {
+                    None => it.phase == HostPortPhase::Available,
+                    Some(key) if *key == claim.key => true,
+                    Some(key) => {
+                        let lives = |former: &Claim| !former.deleting && it.belongs_to(&former.uid);
+                        claim.wanted.is_some()
+                            && it.holder.is_some()
+                            && key.namespace == claim.key.namespace
+                            && !self.claims.get(key).is_some_and(lives)
+                    }
+                },
+                None => self.may_have(class, port).is_ok() && !self.claims.values().any(promised),
             }
     }
 
@@ -177,7 +217,7 @@ impl Server {
         let claim = self.claims.get(&holder.key).filter(|claim| claim.uid == holder.uid);
         if let Some(claim) = claim {
             // A claim that is being deleted keeps its port until it is gone; others were looked at above.
-            let surplus = claim.named().is_some_and(|named| named != it.port);
+            let surplus = !claim.is_pending() && !claim.names(it.port);
             let forgotten =
                 claim.deleting && surplus && it.phase == HostPortPhase::Released && it.held_by.is_none();
             return forgotten.then(|| "Released under a claim, but never freed".to_owned());
@@ -204,8 +244,12 @@ impl Server {
             |phase| self.hostports.values().filter(|it| it.class == class.name && it.phase == phase).count();
         let waiting = self.claims.values().filter(|claim| claim.is_pending() && !claim.deleting);
         let waiting = waiting.filter(|claim| self.class_of(claim).is_some_and(|it| it.name == class.name));
-        let waiting =
-            waiting.filter(|claim| claim.wanted.is_none_or(|port| self.may_have(class, port).is_ok()));
+        let waiting = waiting.filter(|claim| {
+            let may = |port| self.is_free(claim, class, port) || self.may_have(class, port).is_ok();
+            claim
+                .wanted
+                .is_none_or(|first| Run::new(first, claim.count).is_some_and(|run| run.iter().all(may)))
+        });
         let expected = (count(HostPortPhase::Bound), count(HostPortPhase::Released), waiting.count());
         let found = (status.counts.allocated, status.counts.released, status.waiting);
         (found != expected)

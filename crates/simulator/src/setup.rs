@@ -76,6 +76,8 @@ setup! {
     /// `reuseDelay`, seconds.
     delay: u64,
     two_classes: bool,
+    /// Claims ask for several numbers, too.
+    blocks: bool,
     /// How far the second controller's wall clock is off, milliseconds.
     skew: i64,
     /// The kind whose watch is far behind all others, if one of them.
@@ -90,11 +92,13 @@ impl Setup {
     pub fn of(random: &mut Random, size: Size) -> Self {
         let (claims, ports, ..) = size.bounds();
         let claims = 1 + random.below(claims);
+        let blocks = random.one_in(3);
         Self {
             controllers: 1 + random.below(2),
             claims,
             warm: random.below(claims + 1),
-            ports: 1 + random.below(ports) as u16,
+            ports: 1 + random.below(ports) as u16 + if blocks { 2 } else { 0 },
+            blocks,
             policy: if random.one_in(4) { ReclaimPolicy::Retain } else { ReclaimPolicy::Delete },
             delay: random.of(&[60, 60, 60, 60, 90, 0]),
             two_classes: random.one_in(if size == Size::Small { 8 } else { 3 }),
@@ -131,7 +135,10 @@ impl Setup {
             }
         }
         if self.warm > 0 {
-            (0..self.warm).for_each(|at| world.create_claim(&self.key(at), Some("games"), None));
+            (0..self.warm).for_each(|at| {
+                let count = if self.blocks { 2 - at as u16 % 2 } else { 1 };
+                world.create_block(&self.key(at), Some("games"), None, count);
+            });
             world.quiesce();
         }
         world
@@ -148,6 +155,7 @@ impl Default for Setup {
             policy: ReclaimPolicy::Delete,
             delay: 60,
             two_classes: false,
+            blocks: false,
             skew: 0,
             slow: KINDS.len(),
             binds_in_flight: 128,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use allocator::Port;
-use reconciler::action::{Action, Outcome};
+use reconciler::{
+    action::{Action, Outcome},
+    seen::Run,
+};
 
 /// A request in a few words.
 pub fn words(action: &Action) -> String {
@@ -18,7 +21,7 @@ pub fn words(action: &Action) -> String {
         Action::DeleteHostPort { port, version, .. } => format!("DELETE {port}@{version}"),
         Action::PatchClaimStatus { key, version, status } => {
             let (phase, reason) = (status.phase, status.conditions[0].reason);
-            format!("status {key}@{version} {phase:?} {} {reason}", number(status.port))
+            format!("status {key}@{version} {phase:?} {} {reason}", run(status.run))
         }
         Action::PatchFinalizers { key, version, finalizers, .. } => {
             format!("finalizers {key}@{version} {finalizers:?}")
@@ -32,6 +35,10 @@ pub fn words(action: &Action) -> String {
         }
         Action::Tell(_) | Action::Audit(_) => String::new(),
     }
+}
+
+fn run(run: Option<Run>) -> String {
+    run.map_or("-".to_owned(), |run| run.to_string())
 }
 
 fn number(port: Option<Port>) -> String {

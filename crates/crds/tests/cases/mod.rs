@@ -29,13 +29,17 @@ const IMMUTABLE: Verdict = Rule("spec cannot be changed: a claim keeps its port 
 const NAME: Verdict = Rule("the name of a HostPort is its port number");
 const GRANT: Verdict = Rule("port and class of a HostPort cannot be changed");
 const CLEARED: Verdict = Rule("a claimRef can be cleared only while the HostPort is Released");
-const HOLDER: Verdict = Rule("a granted HostPort stays with its claim");
+const HOLDER: Verdict = Rule("a granted HostPort stays in its namespace");
+const MEMBER: Verdict = Rule("block.first + block.index is the port number");
+const SINGLE: Verdict = Rule("hostPortName names a single HostPort");
+const DIFFERENT: Verdict = Rule("hostPortName and port name different numbers");
+const BEYOND: Verdict = Rule("the block ends above 65535");
 const PHASE: Verdict = Rule("phase says what the other fields say");
 const ORDER: Verdict = Rule("start must not be above end");
 const LONG: Verdict = Rule("a port rests for at most 24h");
 
 pub fn all() -> Vec<Case> {
-    [classes(), delays(), claims(), hostports(), grants(), phases()].into_iter().flatten().collect()
+    [classes(), limits(), delays(), claims(), blocks(), hostports(), grants(), phases()].into_iter().flatten().collect()
 }
 
 fn classes() -> Vec<Case> {
@@ -88,6 +92,35 @@ fn classes() -> Vec<Case> {
             json!({"spec": {"pools": [{"start": 9050, "end": 9200}], "strategy": "Random", "reuseDelay": "2m"}}),
             Accepted,
         ),
+    ]
+}
+
+fn limits() -> Vec<Case> {
+    let class = |claim, field: &str, value: Value, verdict| {
+        let mut spec = json!({"pools": [range()]});
+        spec[field] = value;
+        create(claim, "HostPortClass", json!({ "spec": spec }), verdict)
+    };
+    let least = Schema("should be greater than or equal to 1");
+    vec![
+        class("a class may admit all namespaces", "namespaceSelector", json!({}), Accepted),
+        class(
+            "a class may admit namespaces by their labels",
+            "namespaceSelector",
+            json!({"matchLabels": {"team": "red"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}]}),
+            Accepted,
+        ),
+        class(
+            "an expression of a selector has an operator",
+            "namespaceSelector",
+            json!({"matchExpressions": [{"key": "tier"}]}),
+            Schema("operator: Required value"),
+        ),
+        class("a class may limit its namespaces", "maxPerNamespace", json!(5), Accepted),
+        class("a limit of nothing is no limit", "maxPerNamespace", json!(0), least),
+        class("a class may give blocks of 1000", "maxCount", json!(1000), Accepted),
+        class("a class gives at least one", "maxCount", json!(0), least),
+        class("a class gives no more than 1000", "maxCount", json!(1001), Schema("less than or equal to 1000")),
     ]
 }
 
@@ -179,6 +212,41 @@ fn claims() -> Vec<Case> {
     ]
 }
 
+fn blocks() -> Vec<Case> {
+    let claim = |claim, spec, verdict| create(claim, "HostPortClaim", json!({ "spec": spec }), verdict);
+    let change = |claim, before, after, verdict| {
+        update(claim, "HostPortClaim", json!({ "spec": before }), json!({ "spec": after }), verdict)
+    };
+    vec![
+        claim("a claim may ask for a block", json!({"count": 1000}), Accepted),
+        claim(
+            "a block has a number at least",
+            json!({"count": 0}),
+            Schema("should be greater than or equal to 1"),
+        ),
+        claim("a block has at most 1000", json!({"count": 1001}), Schema("less than or equal to 1000")),
+        claim("a block may end at 65535", json!({"port": 65535, "count": 1}), Accepted),
+        claim("a block does not end at 65536", json!({"port": 65535, "count": 2}), BEYOND),
+        claim("a claim may name a HostPort", json!({"hostPortName": "9000"}), Accepted),
+        claim(
+            "a claim may name a HostPort and its number",
+            json!({"hostPortName": "9000", "port": 9000}),
+            Accepted,
+        ),
+        claim(
+            "a HostPort and a number do not differ",
+            json!({"hostPortName": "9000", "port": 9001}),
+            DIFFERENT,
+        ),
+        claim("a named HostPort is not a block", json!({"hostPortName": "9000", "count": 2}), SINGLE),
+        claim("a HostPort has a name", json!({"hostPortName": ""}), Schema("at least 1 chars long")),
+        change("a count of one is the same as none", json!({}), json!({"count": 1}), Accepted),
+        change("a count does not change", json!({"count": 2}), json!({"count": 3}), IMMUTABLE),
+        change("a count is not added", json!({}), json!({"count": 2}), IMMUTABLE),
+        change("a HostPort's name is not added", json!({}), json!({"hostPortName": "9000"}), IMMUTABLE),
+    ]
+}
+
 fn hostports() -> Vec<Case> {
     let named = |claim, name: &str, port: u16, verdict| {
         create(
@@ -221,11 +289,10 @@ fn hostports() -> Vec<Case> {
             Schema("600"),
         ),
         with("a rest is at most a day", json!({"port": 9000, "class": "games", "reuseDelay": "25h"}), LONG),
-        with(
-            "a holder has a uid",
-            json!({"port": 9000, "class": "games", "phase": "Bound", "claimRef": {"namespace": "shop", "name": "web"}}),
-            Schema("uid: Required value"),
-        ),
+        with("a port may be kept for a claim that does not exist yet", kept(), Accepted),
+        with("a port that is kept is not Bound", phase(kept(), "Bound"), PHASE),
+        with("a member of a block is at its place", member(8999, 1), Accepted),
+        with("a member of a block is not beside its place", member(8999, 2), MEMBER),
         create(
             "a HostPort has a spec",
             "HostPort",
@@ -243,6 +310,9 @@ fn grants() -> Vec<Case> {
     let other_class = json!({"port": 9000, "class": "media", "phase": "Available"});
     let other_number = json!({"port": 9001, "class": "games", "phase": "Available"});
     let cleared = json!({"port": 9000, "class": "games", "phase": "Released"});
+    let mut elsewhere = kept();
+    elsewhere["claimRef"]["namespace"] = json!("market");
+    let kept_by_phase = |word| phase(kept(), word);
     let of = |namespace, name, uid| {
         let mut spec = bound();
         spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": uid});
@@ -256,7 +326,16 @@ fn grants() -> Vec<Case> {
         change("a Released port may be made Available", released(), available(), Accepted),
         change("a Bound port's claimRef is not cleared", bound(), available(), CLEARED),
         change("a claim of the same name may take its port back", bound(), of("shop", "web", "u2"), Accepted),
-        change("a port does not go to another name", bound(), of("shop", "other", "u1"), HOLDER),
+        change(
+            "a claim of the same namespace may take a port over",
+            bound(),
+            of("shop", "other", "u3"),
+            Accepted,
+        ),
+        change("a holder's uid does not vanish", bound(), kept_by_phase("Bound"), PHASE),
+        change("a kept port may be bound", kept(), bound(), Accepted),
+        change("a kept port may be kept for another", kept(), elsewhere, Accepted),
+        change("a kept port may be given up", kept(), available(), Accepted),
         change("a port does not go to another namespace", bound(), of("market", "web", "u1"), HOLDER),
         change("a class does not change", available(), other_class, GRANT),
         change("a number does not change, even with the name staying", available(), other_number, NAME),
@@ -265,10 +344,6 @@ fn grants() -> Vec<Case> {
 
 fn phases() -> Vec<Case> {
     let with = |claim, spec, verdict| create(claim, "HostPort", hostport("9000", spec), verdict);
-    let phase = |mut spec: Value, phase: &str| {
-        spec["phase"] = json!(phase);
-        spec
-    };
     vec![
         with("claimRef makes it Bound", bound(), Accepted),
         with("claimRef and releasedAt make it Released", released(), Accepted),
@@ -297,6 +372,23 @@ fn range() -> Value {
 fn bound() -> Value {
     let claim = json!({"namespace": "shop", "name": "web", "uid": "u1"});
     json!({"port": 9000, "class": "games", "phase": "Bound", "reclaimPolicy": "Retain", "claimRef": claim})
+}
+
+/// Kept for a claim of that name.
+fn kept() -> Value {
+    let claim = json!({"namespace": "shop", "name": "web"});
+    json!({"port": 9000, "class": "games", "phase": "Available", "claimRef": claim})
+}
+
+fn member(first: u16, index: u16) -> Value {
+    let mut spec = bound();
+    spec["block"] = json!({"first": first, "index": index});
+    spec
+}
+
+fn phase(mut spec: Value, phase: &str) -> Value {
+    spec["phase"] = json!(phase);
+    spec
 }
 
 fn released() -> Value {

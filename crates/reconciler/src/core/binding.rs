@@ -1,37 +1,20 @@
 //! The steps of a grant. The HostPort's name or its version locks the number, the claim's version locks the
-//! claim: the status is written on a version that was read before the HostPort was known to be ours.
+//! claim: the status is written on a version that was read before every HostPort was known to be ours.
+//!
+//! A claim with a count gets its numbers in ascending order, each by the same steps; nothing is visible before
+//! the last one is its own (C6).
 
 use std::sync::Arc;
 
 use allocator::Port;
-use crds::HostPortPhase;
 
-use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious};
+use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious, members::Member};
 use crate::{
     action::{Action, Deed, HostPortChange, NewHostPort, Outcome},
-    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, HostPort, Holder, Key, Pod, Run, Uid, Version},
 };
 
-/// How the number comes to the claim.
-#[derive(Clone, Debug)]
-pub(super) enum Way {
-    /// A HostPort of that name is created.
-    Create,
-    /// The HostPort is the claim's already.
-    Held,
-    /// A HostPort that exists changes its holder, at this version only.
-    Swap { uid: Uid, version: Version, nobodys: bool },
-}
-
-impl Way {
-    /// By compare-and-swap on this HostPort.
-    pub(super) fn taking(hostport: &HostPort) -> Self {
-        let nobodys = hostport.phase == HostPortPhase::Available;
-        Way::Swap { uid: hostport.uid.clone(), version: hostport.version, nobodys }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Create,
     /// The create met a HostPort of that name: whose?
@@ -40,6 +23,8 @@ enum Step {
     ReadClaim,
     /// Is the HostPort ours still?
     Confirm,
+    /// Is the claim that the number is taken over from gone, or being deleted?
+    ReadFormer(Holder),
     ListPods,
     Swap,
     /// What was known of the HostPort is old: read it, and decide anew.
@@ -50,67 +35,116 @@ enum Step {
 /// A grant under way.
 #[derive(Debug)]
 pub(super) struct Bind {
-    pub(super) port: Port,
+    pub(super) run: Run,
     pub(super) uid: Uid,
     /// A version at which the claim was seen Pending.
     version: Version,
     class: Arc<str>,
-    way: Way,
+    /// So many of the numbers, from the first, are known to be ours since that version was read.
+    ours: u16,
+    /// Of the HostPorts that stood when this job asked for the claim: only these may be taken (C1).
+    before: Vec<Option<Version>>,
+    /// This job has seen that no pod outside the namespace carries one of the numbers.
+    pods_seen: bool,
+    /// The claim that the number at hand is taken over from was read: it is gone, or being deleted.
+    former_left: Option<Uid>,
     step: Step,
 }
 
 impl Bind {
-    pub(super) fn begin(claim: &Claim, port: Port, class: Arc<str>, way: Way, core: &Core) -> (Self, Action) {
+    pub(super) fn of(claim: &Claim, run: Run, class: Arc<str>) -> Self {
         debug_assert!(claim.is_pending());
-        let (uid, version) = (claim.uid.clone(), claim.version);
-        let create = matches!(way, Way::Create);
-        let step = if create { Step::Create } else { Step::ReadClaim };
-        let job = Self { port, uid, version, class, way, step };
-        let action = if create { job.create(&claim.key, core) } else { Action::GetClaim(claim.key.clone()) };
-        (job, action)
+        Self {
+            run,
+            uid: claim.uid.clone(),
+            version: claim.version,
+            class,
+            ours: 0,
+            before: Vec::new(),
+            pods_seen: false,
+            former_left: None,
+            step: Step::Create,
+        }
     }
 
-    fn create(&self, key: &Key, core: &Core) -> Action {
-        Action::CreateHostPort(core.new_hostport(self.port, &self.class, key, &self.uid))
+    /// C6: held by the claim, as a member of this block.
+    fn has(&self, hostport: &HostPort) -> bool {
+        hostport.is_held_by(&self.uid) && hostport.first() == self.run.first
     }
 }
 
 impl Core {
-    pub(super) fn new_hostport(&self, port: Port, class: &Arc<str>, key: &Key, uid: &Uid) -> NewHostPort {
+    pub(super) fn new_hostport(
+        &self,
+        port: Port,
+        class: &Arc<str>,
+        key: &Key,
+        uid: &Uid,
+        block: Option<Port>,
+    ) -> NewHostPort {
         let policy = self.known.class(class).map(|class| class.policy).unwrap_or_default();
-        NewHostPort { port, class: class.clone(), key: key.clone(), uid: uid.clone(), policy }
+        NewHostPort { port, class: class.clone(), key: key.clone(), uid: uid.clone(), policy, block }
+    }
+
+    /// The next number, or the status once all of them are ours.
+    pub(super) fn bind_next(&mut self, key: &Key, bind: Bind) {
+        let Some(port) = bind.run.member(bind.ours) else {
+            return self.bind_step(key, bind, Step::WriteStatus);
+        };
+        let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
+            return self.finish_claim_job(key, ClaimJob::Bind(bind));
+        };
+        let version = self.known.hostport(port).map(|hostport| hostport.version);
+        let step = match self.member(claim, &bind.class, port, bind.run) {
+            Member::Free => Step::Create,
+            Member::Taken(_) => return self.finish_claim_job(key, ClaimJob::Bind(bind)),
+            // C1: that another uid is stale shows only if the claim that we bind to is read after it.
+            _ if bind.before.get(usize::from(bind.ours)) != Some(&version) => Step::ReadClaim,
+            Member::Ours => Step::Confirm,
+            Member::Handed(former) if bind.former_left.as_ref() != Some(&former.uid) => Step::ReadFormer(former),
+            Member::Nobodys | Member::Handed(_) if !bind.pods_seen => Step::ListPods,
+            Member::Nobodys | Member::Handed(_) | Member::Again => Step::Swap,
+        };
+        self.bind_step(key, bind, step);
     }
 
     pub(super) fn bind_answered(&mut self, key: &Key, mut bind: Bind, outcome: Outcome) {
-        match (bind.step, outcome) {
-            (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&bind.uid) => {
-                bind.way = Way::Held;
-                self.bind_step(key, bind, Step::WriteStatus);
+        match (bind.step.clone(), outcome) {
+            (
+                Step::Create | Step::Swap | Step::ReadTaken | Step::Confirm,
+                Outcome::HostPort(hostport),
+            ) if bind.has(&hostport) => {
+                bind.ours += 1;
+                self.bind_next(key, bind);
             }
             // Maybe our own, whose reply was lost.
             (Step::Create, Outcome::Exists) => self.bind_step(key, bind, Step::ReadTaken),
-            (Step::ReadTaken | Step::Confirm, Outcome::HostPort(hostport))
-                if hostport.is_held_by(&bind.uid) =>
-            {
-                bind.way = Way::Held;
-                self.bind_step(key, bind, Step::WriteStatus);
-            }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 if claim.uid != bind.uid || !claim.is_pending() || claim.deleting {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 }
-                bind.version = claim.version;
-                let step = match bind.way {
-                    Way::Swap { nobodys: true, .. } => Step::ListPods,
-                    Way::Swap { nobodys: false, .. } => Step::Swap,
-                    Way::Create | Way::Held => Step::Confirm,
-                };
-                self.bind_step(key, bind, step);
+                // What was ours before this version must be shown to be so again.
+                (bind.version, bind.ours) = (claim.version, 0);
+                self.bind_next(key, bind);
+            }
+            (Step::ReadFormer(former), Outcome::Claim(claim))
+                if claim.uid == former.uid && !claim.deleting =>
+            {
+                self.finish_claim_job(key, ClaimJob::Bind(bind));
+            }
+            (Step::ReadFormer(former), outcome @ (Outcome::Claim(_) | Outcome::NotFound)) => {
+                if matches!(outcome, Outcome::NotFound) {
+                    self.known.bury_claim(&former.key, &former.uid);
+                }
+                bind.former_left = Some(former.uid);
+                self.bind_next(key, bind);
             }
             (Step::Swap, _) => self.bind_step(key, bind, Step::Reread),
             (Step::WriteStatus, Outcome::Claim(_)) => {
-                if let Some(hostport) = self.known.hostport(bind.port).cloned() {
-                    self.audit(Deed::Grant, &hostport);
+                for port in bind.run.iter() {
+                    if let Some(hostport) = self.known.hostport(port).cloned() {
+                        self.audit(Deed::Grant, &hostport);
+                    }
                 }
                 self.finish_claim_job(key, ClaimJob::Bind(bind));
             }
@@ -119,47 +153,60 @@ impl Core {
         }
     }
 
-    /// C8: a HostPort that was nobody's goes to a claim only if no pod of others carries the number.
-    pub(super) fn bind_sees_pods(&mut self, key: &Key, bind: Bind, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| carried_outside(pods, bind.port, &key.namespace).is_none()) {
-            self.bind_step(key, bind, Step::Swap);
+    /// C8: a HostPort that was not this claim's goes to it only if no pod of others carries the number.
+    pub(super) fn bind_sees_pods(&mut self, key: &Key, mut bind: Bind, pods: Result<&[Pod], &Outcome>) {
+        if pods.is_ok_and(|pods| carried_outside(pods, bind.run, &key.namespace).is_none()) {
+            bind.pods_seen = true;
+            self.bind_next(key, bind);
         } else {
             self.end_later(key, ClaimJob::Bind(bind), AGAIN);
         }
     }
 
     fn bind_step(&mut self, key: &Key, mut bind: Bind, step: Step) {
-        bind.step = step;
-        let action = match step {
-            Step::Create => bind.create(key, self),
-            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(bind.port),
+        let (run, uid) = (bind.run, bind.uid.clone());
+        let port = run.member(bind.ours).unwrap_or(run.first);
+        let action = match &step {
+            Step::Create => {
+                Action::CreateHostPort(self.new_hostport(port, &bind.class, key, &uid, run.block()))
+            }
+            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(port),
             Step::ReadClaim => Action::GetClaim(key.clone()),
+            Step::ReadFormer(former) => Action::GetClaim(former.key.clone()),
             Step::ListPods => {
                 self.lists.want(None, Curious::Claim(key.clone()));
+                bind.step = step;
                 self.claim_jobs.insert(key.clone(), ClaimJob::Bind(bind));
                 return;
             }
-            Step::Swap => match &bind.way {
-                Way::Swap { uid, version, .. } => {
-                    let change = HostPortChange::Bind { key: key.clone(), uid: bind.uid.clone() };
-                    Action::PatchHostPort { port: bind.port, uid: uid.clone(), version: *version, change }
-                }
-                Way::Create | Way::Held => return self.finish_claim_job(key, ClaimJob::Bind(bind)),
-            },
-            Step::WriteStatus => {
-                let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
+            Step::Swap => {
+                let Some(hostport) = self.known.hostport(port) else {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 };
-                let status = Box::new(self.bound_status(claim, bind.port, &bind.class));
+                let change = HostPortChange::Bind { key: key.clone(), uid, block: run.block() };
+                Action::PatchHostPort { port, uid: hostport.uid.clone(), version: hostport.version, change }
+            }
+            Step::WriteStatus => {
+                let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == uid) else {
+                    return self.finish_claim_job(key, ClaimJob::Bind(bind));
+                };
+                let status = Box::new(self.bound_status(claim, run, &bind.class));
                 Action::PatchClaimStatus { key: key.clone(), version: bind.version, status }
             }
         };
+        if step == Step::ReadClaim {
+            let version = |port| self.known.hostport(port).map(|hostport| hostport.version);
+            bind.before = run.iter().map(version).collect();
+            (bind.pods_seen, bind.former_left) = (false, None);
+        }
+        bind.step = step;
         self.claim_jobs.insert(key.clone(), ClaimJob::Bind(bind));
         self.ask(Asker::Claim(key.clone()), action);
     }
 }
 
-/// A pod outside the namespace that carries the number.
-pub(super) fn carried_outside<'a>(pods: &'a [Pod], port: Port, namespace: &str) -> Option<&'a Pod> {
-    pods.iter().find(|pod| &*pod.key.namespace != namespace && pod.ports.contains(&port))
+/// A pod outside the namespace that carries one of the numbers.
+pub(super) fn carried_outside<'a>(pods: &'a [Pod], run: Run, namespace: &str) -> Option<&'a Pod> {
+    let carries = |pod: &&Pod| pod.ports.iter().any(|port| run.contains(*port));
+    pods.iter().filter(|pod| &*pod.key.namespace != namespace).find(carries)
 }

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, Refusal};
-use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, names::FINALIZER_CLAIM_PROTECTION};
+use allocator::Port;
+use crds::{ClaimPhase, HostPortPhase, names::FINALIZER_CLAIM_PROTECTION};
 
-use super::{
-    ClaimJob, Core,
-    binding::{Bind, Way},
-    restore::Restore,
-};
+use super::{ClaimJob, Core, binding::Bind, members::Member, restore::Restore};
 use crate::{
-    seen::{Claim, HostPort, Key, Truth},
+    seen::{Claim, HostPort, Key, Run, Truth},
     text::{self, Trouble},
 };
 
@@ -24,6 +20,7 @@ impl Core {
             return; // Its alarm names the claim again.
         }
         self.resting.remove(key);
+        self.stranded.remove(key);
         if let Some(class) = self.queue.leave(key) {
             self.class_status.insert(class);
         }
@@ -47,7 +44,7 @@ impl Core {
         match mine {
             Some((port, class, pod)) if claim.is_protected() => {
                 let status =
-                    self.status(claim, claim.phase, Some(class), claim.port, vec![text::in_use(port, &pod)]);
+                    self.status(claim, claim.phase, Some(class), claim.run(), vec![text::in_use(port, &pod)]);
                 self.write_status(claim, status, None);
             }
             None if claim.is_protected() => {
@@ -58,33 +55,41 @@ impl Core {
         }
     }
 
-    /// A Bound or Lost claim: its number is its own, whatever happened to the HostPort.
-    fn keep(&mut self, claim: &Claim, port: Port) {
-        let hostport = self.known.hostport(port);
-        if let Some(hostport) = hostport.filter(|hostport| hostport.is_held_by(&claim.uid)) {
-            let used = self.known.carrier_in(port, &claim.key.namespace).is_some();
-            let class = hostport.class.clone();
-            if claim.phase == ClaimPhase::Lost {
+    /// A Bound or Lost claim: its numbers are its own, whatever happened to the HostPorts.
+    fn keep(&mut self, claim: &Claim, first: Port) {
+        let held = |port: &Port| self.known.hostport(*port).is_some_and(|it| it.is_held_by(&claim.uid));
+        let missing = claim.numbers().find(|port| !held(port));
+        match missing {
+            None if claim.phase == ClaimPhase::Lost => self.restore(claim, first),
+            None => self.keep_bound(claim),
+            Some(port) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
                 self.restore(claim, port);
-            } else if claim.ready.as_ref().is_none_or(|ready| ready.status != Truth::True) {
-                let status = self.bound_status(claim, port, &class);
-                self.write_status(claim, status, None);
-            } else if used && !claim.is_protected() {
-                let mut finalizers = claim.finalizers.clone();
-                finalizers.push(FINALIZER_CLAIM_PROTECTION.into());
-                self.write_finalizers(claim, finalizers);
             }
-        } else if claim.phase == ClaimPhase::Bound || self.may_come_back(claim, port) {
-            self.restore(claim, port);
+            Some(_) => {}
+        }
+    }
+
+    /// Claim and HostPorts agree.
+    fn keep_bound(&mut self, claim: &Claim) {
+        let used = |port| self.known.carrier_in(port, &claim.key.namespace).is_some();
+        if claim.ready.as_ref().is_none_or(|ready| ready.status != Truth::True) {
+            let (Some(run), Some(first)) = (claim.run(), claim.named()) else { return };
+            let Some(class) = self.known.hostport(first).map(|it| it.class.clone()) else { return };
+            let status = self.bound_status(claim, run, &class);
+            self.write_status(claim, status, None);
+        } else if !claim.is_protected() && claim.numbers().any(used) {
+            let mut finalizers = claim.finalizers.clone();
+            finalizers.push(FINALIZER_CLAIM_PROTECTION.into());
+            self.write_finalizers(claim, finalizers);
         }
     }
 
     /// A Lost claim is tried again only when there is hope, so that it does not try for ever.
-    fn may_come_back(&self, claim: &Claim, port: Port) -> bool {
-        match self.known.hostport(port) {
+    pub(super) fn may_come_back(&self, claim: &Claim) -> bool {
+        claim.numbers().all(|port| match self.known.hostport(port) {
             None => self.class_again(claim, port).is_ok(),
             Some(hostport) => self.may_take(claim, hostport),
-        }
+        })
     }
 
     /// The HostPort is nobody's, or was this claim's under an earlier uid, and no pod of others carries it.
@@ -92,7 +97,7 @@ impl Core {
         let class = claim.class.as_ref().or(claim.used_class.as_ref());
         hostport.belongs_to(&claim.uid) // C5: it was released by mistake.
             || class.is_none_or(|class| *class == hostport.class)
-                && hostport.holder.as_ref().is_none_or(|holder| holder.key == claim.key)
+                && hostport.claim_key().is_none_or(|key| *key == claim.key)
                 && !self.known.foreign_to(hostport.port, &claim.key.namespace)
     }
 
@@ -100,10 +105,15 @@ impl Core {
     /// it cannot be. What others were promised does not count: the create decides.
     pub(super) fn class_again(&self, claim: &Claim, port: Port) -> Result<Arc<str>, Trouble> {
         let class = self.class_of(claim)?;
-        match self.not_in_class(&class, port) {
-            Some(trouble) => Err(trouble),
-            None if self.known.foreign_to(port, &claim.key.namespace) => Err(Trouble::port_taken(port)),
-            None => Ok(class),
+        let namespace = &claim.key.namespace;
+        let admitted = self.known.class(&class).and_then(|class| self.known.admits(class, namespace));
+        let full = |limit: &usize| self.known.usage(&class, namespace) >= *limit;
+        match (self.not_in_class(&class, port), self.known.limit(&class, namespace)) {
+            (Some(trouble), _) => Err(trouble),
+            _ if admitted == Some(false) => Err(Trouble::namespace_not_allowed(namespace, &class)),
+            _ if self.known.foreign_to(port, namespace) => Err(Trouble::port_taken(port)),
+            (_, Some(limit)) if full(&limit) => Err(Trouble::quota_exceeded(namespace, &class, limit)),
+            _ => Ok(class),
         }
     }
 
@@ -112,39 +122,36 @@ impl Core {
             return; // The end of that work names the claim again.
         }
         let class = self.class_of(claim).unwrap_or_else(|_| claim.used_class.clone().unwrap_or_default());
-        self.lock(port, &claim.key, &class);
         let (job, action) = Restore::begin(claim, port);
+        self.lock(port, &claim.key, &class);
         self.begin(&claim.key, ClaimJob::Restore(job), action);
     }
 
-    /// A Pending claim: its own HostPort if it has one, else one of its class.
+    /// A Pending claim: its own HostPorts if it has any, else numbers of its class.
     fn bind(&mut self, claim: &Claim) {
         let own = self.known.ports_of(&claim.key);
-        let of_uid =
-            |core: &Self, port: &Port| core.known.hostport(*port).is_some_and(|it| it.belongs_to(&claim.uid));
-        let mut mine: Vec<Port> = own.iter().copied().filter(|port| of_uid(self, port)).collect();
-        mine.sort_by_key(|port| self.known.hostport(*port).map(|it| it.phase != HostPortPhase::Bound));
-        if let Some(&port) = mine.first() {
-            let Some(hostport) = self.idle_hostport(port).cloned() else { return };
-            let way = if hostport.phase == HostPortPhase::Bound { Way::Held } else { Way::taking(&hostport) };
-            return self.begin_bind(claim, port, hostport.class.clone(), way);
+        if self.bind_own(claim, &own) {
+            return;
         }
-        let class = match self.class_of(claim) {
-            Ok(class) => class,
+        let class = match self.class_for(claim) {
+            Ok(Some(class)) => class,
+            Ok(None) => return, // The labels of its namespace will come, and name the claim again.
             Err(trouble) => return self.tell(claim, claim.class.clone(), trouble),
         };
-        // Re-bind: a claim of the same name had a port here, and only this namespace's pods carry it.
+        // Re-bind: a claim of the same name had them, or they are kept for it.
         for port in own {
-            let Some(hostport) = self.known.hostport(port).cloned() else { continue };
-            if self.fits_again(claim, &class, &hostport) {
-                if !self.is_busy(port) {
-                    self.begin_bind(claim, port, class, Way::taking(&hostport));
+            let Some(hostport) = self.known.hostport(port) else { continue };
+            if self.fits_again(claim, &class, hostport)
+                && let Some(run) = Run::new(hostport.first(), claim.count)
+            {
+                if !self.is_busy_in(run) {
+                    self.bind_run(claim, class, run);
                 }
                 return;
             }
         }
         match claim.wanted {
-            Some(port) => self.bind_wanted(claim, class, port),
+            Some(first) => self.bind_wanted(claim, class, first),
             None => {
                 self.queue.join(claim, &class);
                 self.class_status.insert(class.clone());
@@ -153,134 +160,189 @@ impl Core {
         }
     }
 
-    /// A port of an earlier claim of the same name fits the claim.
-    pub(super) fn fits_again(&self, claim: &Claim, class: &str, hostport: &HostPort) -> bool {
-        hostport.holder.as_ref().is_some_and(|holder| holder.key == claim.key)
-            && &*hostport.class == class
-            && claim.wanted.is_none_or(|wanted| wanted == hostport.port)
-            && !self.known.foreign_to(hostport.port, &claim.key.namespace)
+    /// Goes on with HostPorts that are this very claim's. Whether there is something to go on with.
+    fn bind_own(&mut self, claim: &Claim, own: &[Port]) -> bool {
+        let mine = own.iter().filter_map(|port| self.known.hostport(*port));
+        let mut mine: Vec<_> = mine.filter(|hostport| hostport.belongs_to(&claim.uid)).collect();
+        mine.sort_by_key(|hostport| hostport.phase != HostPortPhase::Bound);
+        for hostport in mine {
+            let Some(run) = Run::new(hostport.first(), claim.count) else { continue };
+            if !self.is_hopeless(claim, hostport) {
+                let class = hostport.class.clone();
+                if !self.is_busy_in(run) {
+                    self.begin_bind(claim, run, class);
+                }
+                return true;
+            }
+        }
+        let parts = own.iter().filter(|port| self.known.hostport(**port).is_some_and(|it| it.belongs_to(&claim.uid)));
+        let parts: Vec<Port> = parts.copied().collect();
+        if !parts.is_empty() {
+            self.stranded.insert(claim.key.clone());
+            parts.into_iter().for_each(|port| self.ports.push(port));
+        }
+        false
     }
 
-    fn bind_wanted(&mut self, claim: &Claim, class: Arc<str>, port: Port) {
-        if let Some(trouble) = self.not_in_class(&class, port) {
-            return self.tell(claim, Some(class), trouble);
+    /// Ports of an earlier claim of the same name, or kept for this one, fit the claim: all of them.
+    pub(super) fn fits_again(&self, claim: &Claim, class: &Arc<str>, hostport: &HostPort) -> bool {
+        let first = hostport.first();
+        if claim.wanted.is_some_and(|wanted| wanted != first)
+            || hostport.block.is_some() != (claim.count > 1)
+        {
+            return false;
         }
-        self.queue.want(claim, &class, port);
-        self.class_status.insert(class.clone());
-        if self.is_busy(port) {
-            return; // The end of that work names the claim again.
-        }
-        let hostport = self.known.hostport(port).cloned();
-        let bound = |key: &&Key| self.known.claim(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
-        let promised =
-            self.known.named(port).iter().filter(|other| **other != claim.key).filter(bound).min().cloned();
-        let trouble = match hostport {
-            Some(hostport) if hostport.phase == HostPortPhase::Available => {
-                if hostport.class == class && !self.known.foreign_to(port, &claim.key.namespace) {
-                    return self.begin_bind(claim, port, class, Way::taking(&hostport));
-                }
-                Trouble::port_taken(port)
-            }
-            Some(hostport) => self.who_has(claim, &hostport),
-            None if self.known.foreign_to(port, &claim.key.namespace) => Trouble::port_taken(port),
-            None => match promised {
-                Some(other) if other.namespace == claim.key.namespace => {
-                    Trouble::port_held_here(port, &other.name)
-                }
-                Some(_) => Trouble::port_taken(port),
-                None => return self.begin_bind(claim, port, class, Way::Create),
-            },
+        let Some(run) = Run::new(first, claim.count) else { return false };
+        let again = |port| {
+            let member = self.member(claim, class, port, run);
+            let same = |it: &HostPort| it.first() == first && it.claim_key() == Some(&claim.key);
+            let same = self.known.hostport(port).is_some_and(same);
+            same && matches!(member, Member::Again | Member::Nobodys)
         };
-        self.tell(claim, Some(class), trouble);
+        run.iter().all(again)
     }
 
-    /// What to tell a claim of a number that another one holds or held.
-    fn who_has(&self, claim: &Claim, hostport: &HostPort) -> Trouble {
-        let port = hostport.port;
-        let resting = hostport.phase == HostPortPhase::Released
-            && hostport.policy == ReclaimPolicy::Delete
-            && hostport.held_by.is_none();
-        match &hostport.holder {
-            _ if resting => {
-                let released = hostport.released_at.unwrap_or_default();
-                let delay = hostport.reuse_delay.unwrap_or_default().as_millis() as i64;
-                Trouble::waiting_for_reuse(port, released, released.saturating_add(delay))
-            }
-            Some(holder)
-                if holder.key.namespace == claim.key.namespace && holder.key.name != claim.key.name =>
-            {
-                Trouble::port_held_here(port, &holder.key.name)
-            }
-            _ => Trouble::port_taken(port),
+    /// The claim, which is Pending, is about to take its predecessor's HostPort.
+    pub(super) fn rebinds(&self, claim: &Claim, hostport: &HostPort) -> bool {
+        let Ok(Some(class)) = self.class_for(claim) else { return false };
+        let Some(run) = Run::new(hostport.first(), claim.count) else { return false };
+        self.fits_again(claim, &class, hostport) && self.beyond_quota(claim, &class, run).is_none()
+    }
+
+    fn bind_wanted(&mut self, claim: &Claim, class: Arc<str>, first: Port) {
+        let Some(run) = Run::new(first, claim.count) else {
+            let pools = self.known.ledger.pools(&class).unwrap_or_default();
+            let trouble = Trouble::outside_pools(Port::MAX, &class, pools);
+            return self.tell(claim, Some(class), trouble);
+        };
+        let troubles = run.iter().filter_map(|port| match self.member(claim, &class, port, run) {
+            Member::Taken(trouble) => Some(trouble),
+            _ => None,
+        });
+        // Of several the first, but before that the one that no wait helps.
+        let taken = troubles.reduce(|first, next| if next.stalled > first.stalled { next } else { first });
+        let taken = match claim.hostport_name.as_deref() {
+            Some(name) if self.known.hostport(first).is_none() => Some(Trouble::hostport_not_found(name)),
+            _ => taken,
+        };
+        let stalled = taken.as_ref().is_some_and(|trouble| trouble.stalled);
+        self.queue.want(claim, &class, run, !stalled);
+        self.class_status.insert(class.clone());
+        match taken {
+            _ if self.is_busy_in(run) => {}
+            Some(trouble) => self.tell(claim, Some(class), trouble),
+            None => self.bind_run(claim, class, run),
         }
     }
 
-    /// The class does not hand the number out.
-    fn not_in_class(&self, class: &str, port: Port) -> Option<Trouble> {
-        let pools = || self.known.ledger.pools(class).unwrap_or_default();
-        match self.known.ledger.may_have(class, port) {
-            Ok(()) => None,
-            Err(Refusal::NoSuchClass) => Some(Trouble::class_not_found(class)),
-            Err(Refusal::OutsidePools) => Some(Trouble::outside_pools(port, class, pools())),
-            Err(Refusal::Reserved) => Some(Trouble::reserved(port, class)),
-            Err(Refusal::OwnedByOlderClass { class: owner }) => {
-                Some(Trouble::older_class(port, class, &owner))
+    /// Somebody is at work on one of the numbers. The end of that work names who waits for it or had it again.
+    fn is_busy_in(&self, run: Run) -> bool {
+        run.iter().any(|port| self.is_busy(port))
+    }
+
+    /// Numbers that are not the claim's yet.
+    fn bind_run(&mut self, claim: &Claim, class: Arc<str>, run: Run) {
+        match self.beyond_quota(claim, &class, run) {
+            Some(trouble) => {
+                self.queue.hold_back(claim, &class);
+                self.tell(claim, Some(class), trouble);
             }
+            None => self.begin_bind(claim, run, class),
+        }
+    }
+
+    /// The namespace would have more ports of the class than it may.
+    fn beyond_quota(&self, claim: &Claim, class: &Arc<str>, run: Run) -> Option<Trouble> {
+        let namespace = &claim.key.namespace;
+        let limit = self.known.limit(class, namespace)?;
+        // A number that is taken over inside the namespace is counted already.
+        let new = run.iter().filter(|port| !self.known.counts_for(*port, class, namespace)).count();
+        let after = self.known.usage(class, namespace) + new;
+        (after > limit).then(|| Trouble::quota_exceeded(namespace, class, limit))
+    }
+
+    /// The class of a claim that is to be bound, if it gives this claim anything. `None`: the labels of its
+    /// namespace, on which that depends, are not known yet.
+    fn class_for(&self, claim: &Claim) -> Result<Option<Arc<str>>, Trouble> {
+        let namespace = &claim.key.namespace;
+        let name = self.class_of(claim)?;
+        let Some(class) = self.known.class(&name) else { return Err(Trouble::class_not_found(&name)) };
+        match self.known.admits(class, namespace) {
+            None => Ok(None),
+            Some(false) => Err(Trouble::namespace_not_allowed(namespace, &name)),
+            Some(true) if claim.count > class.max_count => {
+                Err(Trouble::count_too_large(claim.count, &name, class.max_count))
+            }
+            Some(true) => Ok(Some(name)),
         }
     }
 
     /// The class that the claim is to be bound from.
     pub(super) fn class_of(&self, claim: &Claim) -> Result<Arc<str>, Trouble> {
-        let name = match (&claim.class, self.known.default_class()) {
+        let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.known.hostport(port));
+        let named = named.or_else(|| self.known.kept_for(&claim.key));
+        let default = || self.known.default_class(&claim.key.namespace);
+        let name = match (&claim.class, named) {
             (Some(name), _) if name.is_empty() => return Err(Trouble::no_class_wanted()),
+            (Some(name), Some(hostport)) if *name != hostport.class => {
+                return Err(Trouble::other_class(hostport.port, name));
+            }
             (Some(name), _) => name.clone(),
             // Once Bound, the class that it was bound from.
             (None, _) if claim.phase != ClaimPhase::Pending && claim.used_class.is_some() => {
                 claim.used_class.clone().unwrap_or_default()
             }
-            (None, Some(default)) => default.name.clone(),
-            (None, None) => return Err(Trouble::no_default_class()),
+            (None, Some(hostport)) => hostport.class.clone(),
+            (None, None) => default().map(|class| class.name.clone()).ok_or_else(Trouble::no_default_class)?,
         };
         if self.known.class(&name).is_some() { Ok(name) } else { Err(Trouble::class_not_found(&name)) }
     }
 
-    fn begin_bind(&mut self, claim: &Claim, port: Port, class: Arc<str>, way: Way) {
+    fn begin_bind(&mut self, claim: &Claim, run: Run, class: Arc<str>) {
         self.queue.leave(&claim.key);
-        self.lock(port, &claim.key, &class);
+        run.iter().for_each(|port| self.lock(port, &claim.key, &class));
         self.binds += 1;
-        let (job, action) = Bind::begin(claim, port, class, way, self);
-        self.begin(&claim.key, ClaimJob::Bind(job), action);
+        self.bind_next(&claim.key, Bind::of(claim, run, class));
     }
 
-    /// Serves the line of a class while there are numbers and room.
+    /// Serves the lines of a class while there are numbers and room: the largest blocks first, for which there is
+    /// the least room.
     pub(super) fn serve(&mut self, class: &Arc<str>) {
-        while self.queue.has_waiters(class) {
-            if self.binds >= self.config.binds_in_flight {
-                return; // The end of each of them names the line again.
+        for count in self.queue.counts(class) {
+            while self.queue.has_waiters(class, count) {
+                if self.binds >= self.config.binds_in_flight {
+                    return; // The end of each of them names the line again.
+                }
+                let Some(first) = self.pick(class, count) else { break };
+                let Some(run) = Run::new(first, count) else { break };
+                let Some(key) = self.queue.next(class, count) else { break };
+                let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
+                let Some(claim) = self.known.claim(&key).filter(|claim| to_be_bound(claim)).cloned() else {
+                    continue;
+                };
+                if self.claim_jobs.contains_key(&key) {
+                    continue; // The end of its job names it again.
+                }
+                self.bind_run(&claim, class.clone(), run);
             }
-            let idle = |port: &Port| !self.is_busy(*port) && !self.known.foreign_to(*port, "");
-            let available = self.known.available(class).find(idle);
-            let Some(port) = available.or_else(|| self.known.ledger.pick(class)) else { break };
-            let Some(key) = self.queue.next(class) else { break };
-            let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
-            let Some(claim) = self.known.claim(&key).filter(|claim| to_be_bound(claim)).cloned() else {
-                continue;
-            };
-            if self.claim_jobs.contains_key(&key) {
-                continue; // The end of its job names it again.
-            }
-            let way = match self.known.hostport(port) {
-                Some(hostport) => Way::taking(hostport),
-                None => Way::Create,
-            };
-            self.begin_bind(&claim, port, class.clone(), way);
+            self.tell_exhausted(class, count);
         }
+    }
+
+    /// The next number of the class, or the first of so many.
+    fn pick(&mut self, class: &Arc<str>, count: u16) -> Option<Port> {
+        let idle = |port: &Port| !self.is_busy(*port) && !self.known.foreign_to(*port, "");
+        let available = (count == 1).then(|| self.known.available(class).find(idle)).flatten();
+        available.or_else(|| self.known.ledger.pick_run(class, count.into()))
+    }
+
+    fn tell_exhausted(&mut self, class: &Arc<str>, count: u16) {
         let pools = self.known.ledger.pools(class).unwrap_or_default().to_owned();
-        for key in self.queue.take_untold(class) {
+        for key in self.queue.take_untold(class, count) {
             if let Some(claim) = self.known.claim(&key).cloned()
                 && !self.claim_jobs.contains_key(&key)
             {
-                self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools));
+                self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools, count));
             }
         }
     }

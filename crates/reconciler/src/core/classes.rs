@@ -68,7 +68,9 @@ impl Core {
         };
         let since = conditions.iter().map(since).collect();
         let waiting = self.queue.len(&class.name);
-        ClassStatus { generation: class.generation, pools, counts, waiting, conditions, since }
+        let band = self.known.ledger.static_band(&class.name);
+        let static_band = band.map(|(first, last)| format!("{first}-{last}"));
+        ClassStatus { generation: class.generation, pools, static_band, counts, waiting, conditions, since }
     }
 }
 

@@ -21,7 +21,9 @@ impl Core {
             tracing::warn!(claim = %key, ?action, error = %words, "the API server refused a request");
             return self.end_later(key, job, REFUSED);
         }
-        if let (Action::GetClaim(_), Outcome::NotFound) = (&action, &outcome) {
+        if let (Action::GetClaim(read), Outcome::NotFound) = (&action, &outcome)
+            && read == key
+        {
             self.known.bury_claim(key, job.uid());
             return self.finish_claim_job(key, job);
         }
@@ -68,7 +70,7 @@ impl Core {
                 self.binds -= 1;
                 let lines: Vec<_> = self.queue.lines().cloned().collect();
                 lines.into_iter().for_each(|class| self.hungry.push(class));
-                self.unlock(bind.port);
+                bind.run.iter().for_each(|port| self.unlock(port));
             }
             ClaimJob::Restore(restore) => self.unlock(restore.port),
             ClaimJob::Write { .. } | ClaimJob::Refresh { .. } => {}

@@ -5,6 +5,7 @@ mod claims;
 mod classes;
 mod hostports;
 mod listing;
+mod tenants;
 mod users;
 
 use std::{
@@ -17,7 +18,7 @@ use allocator::{Ledger, Port};
 use self::listing::{Graves, Listing};
 use crate::{
     action::ActionId,
-    seen::{Claim, Class, Event, HostPort, Key},
+    seen::{Claim, Class, Event, HostPort, Key, Labels},
 };
 
 /// What a change may have changed for others.
@@ -31,6 +32,10 @@ pub(super) enum Touch {
     ClassStatus(Arc<str>),
     /// The classes there are, or what they hand out.
     Classes,
+    /// The labels of this namespace.
+    Namespace(Arc<str>),
+    /// How much of this class this namespace has or may have.
+    Room(Arc<str>, Arc<str>),
 }
 
 pub(super) struct Known {
@@ -41,12 +46,16 @@ pub(super) struct Known {
     classes: BTreeMap<Arc<str>, Class>,
     pods: HashMap<Key, Box<[Port]>>,
     services: HashMap<Key, Box<[Port]>>,
+    namespaces: HashMap<Arc<str>, Labels>,
+    quotas: BTreeMap<Key, Vec<(Arc<str>, usize)>>,
 
     claim_list: Listing<Key>,
     hostport_list: Listing<Port>,
     class_list: Listing<Arc<str>>,
     pod_list: Listing<Key>,
     service_list: Listing<Key>,
+    namespace_list: Listing<Arc<str>>,
+    quota_list: Listing<Key>,
     dead_claims: Graves<Key>,
     dead_hostports: Graves<Port>,
     dead_classes: Graves<Arc<str>>,
@@ -65,8 +74,12 @@ pub(super) struct Known {
     node_ports: HashMap<Port, usize>,
     pending: BTreeSet<Key>,
     lost: BTreeSet<Key>,
-    /// Numbers that a decision under way counts on, by the class they are counted for.
-    assumed: HashMap<Port, Arc<str>>,
+    /// Numbers that a decision under way counts on, by the class and the namespace they are counted for.
+    assumed: HashMap<Port, (Arc<str>, Arc<str>)>,
+    /// Numbers that a namespace has or is about to get, by the class and the namespace they are counted for.
+    counted: HashMap<Port, (Arc<str>, Arc<str>)>,
+    /// How many these are.
+    usage: HashMap<(Arc<str>, Arc<str>), usize>,
 }
 
 impl Known {
@@ -79,11 +92,15 @@ impl Known {
             classes: BTreeMap::new(),
             pods: HashMap::new(),
             services: HashMap::new(),
+            namespaces: HashMap::new(),
+            quotas: BTreeMap::new(),
             claim_list: Listing::default(),
             hostport_list: Listing::default(),
             class_list: Listing::default(),
             pod_list: Listing::default(),
             service_list: Listing::default(),
+            namespace_list: Listing::default(),
+            quota_list: Listing::default(),
             dead_claims: Graves::default(),
             dead_hostports: Graves::default(),
             dead_classes: Graves::default(),
@@ -96,6 +113,8 @@ impl Known {
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
             assumed: HashMap::new(),
+            counted: HashMap::new(),
+            usage: HashMap::new(),
         }
     }
 
@@ -106,6 +125,8 @@ impl Known {
             && self.class_list.complete
             && self.pod_list.complete
             && self.service_list.complete
+            && self.namespace_list.complete
+            && self.quota_list.complete
     }
 
     pub(super) fn claim(&self, key: &Key) -> Option<&Claim> {
@@ -124,11 +145,12 @@ impl Known {
         self.classes.keys()
     }
 
-    /// The class of claims that name none: the newest of the default classes, ties by name.
-    pub(super) fn default_class(&self) -> Option<&Class> {
+    /// The class of claims that name none: of the default classes that admit the namespace the newest, ties by
+    /// name.
+    pub(super) fn default_class(&self, namespace: &str) -> Option<&Class> {
         self.classes
             .values()
-            .filter(|class| class.is_default)
+            .filter(|class| class.is_default && self.admits(class, namespace) != Some(false))
             .max_by(|a, b| a.created.cmp(&b.created).then_with(|| b.name.cmp(&a.name)))
     }
 
@@ -137,6 +159,13 @@ impl Known {
         let mut ports = self.ports_of.get(key).cloned().unwrap_or_default();
         ports.sort_unstable();
         ports
+    }
+
+    /// The lowest HostPort that is kept for this claim.
+    pub(super) fn kept_for(&self, key: &Key) -> Option<&HostPort> {
+        let ports = self.ports_of.get(key).into_iter().flatten();
+        let kept = ports.filter_map(|port| self.hostports.get(port)).filter(|it| it.kept_for.is_some());
+        kept.min_by_key(|hostport| hostport.port)
     }
 
     /// Claims whose status names this number.
@@ -166,13 +195,19 @@ impl Known {
         self.pending.iter()
     }
 
+    /// The pending claims of one namespace.
+    pub(super) fn pending_in(&self, namespace: &Arc<str>) -> Vec<Key> {
+        let from = Key { namespace: namespace.clone(), name: "".into() };
+        self.pending.range(from..).take_while(|key| key.namespace == *namespace).cloned().collect()
+    }
+
     pub(super) fn lost(&self) -> impl Iterator<Item = &Key> {
         self.lost.iter()
     }
 
     /// Counts on the number until [`Known::unassume`]: a grant of it is being decided.
-    pub(super) fn assume(&mut self, port: Port, class: Arc<str>) {
-        self.assumed.insert(port, class);
+    pub(super) fn assume(&mut self, port: Port, class: Arc<str>, namespace: Arc<str>) {
+        self.assumed.insert(port, (class, namespace));
         self.enter(port);
     }
 
@@ -180,7 +215,7 @@ impl Known {
         let class = self.assumed.remove(&port);
         self.enter(port);
         // It was counted for this class, which may not own the number.
-        self.touched.extend(class.map(Touch::ClassStatus));
+        self.touched.extend(class.map(|(class, _)| Touch::ClassStatus(class)));
         self.touched.push(Touch::Port(port));
     }
 
@@ -200,6 +235,8 @@ impl Known {
             Event::Class(change) => self.apply_class(change),
             Event::Pod(change) => self.apply_pod(change),
             Event::Service(change) => self.apply_service(change),
+            Event::Namespace(change) => self.apply_namespace(change),
+            Event::Quota(change) => self.apply_quota(change),
         }
     }
 }

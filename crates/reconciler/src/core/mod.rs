@@ -11,6 +11,7 @@ mod claims;
 mod classes;
 mod jobs;
 mod known;
+mod members;
 mod queue;
 mod release;
 mod restore;
@@ -121,6 +122,8 @@ pub struct Core {
     claim_jobs: HashMap<Key, ClaimJob>,
     /// Claims that are not looked at before this time.
     resting: HashMap<Key, Duration>,
+    /// Pending claims that hold parts of blocks that cannot be completed: whatever changes may change that.
+    stranded: BTreeSet<Key>,
     port_jobs: HashMap<Port, PortJob>,
     /// Numbers that a claim's job works on.
     locks: HashMap<Port, Key>,
@@ -148,6 +151,7 @@ impl Core {
             binds: 0,
             claim_jobs: HashMap::new(),
             resting: HashMap::new(),
+            stranded: BTreeSet::new(),
             port_jobs: HashMap::new(),
             locks: HashMap::new(),
             sightings: HashMap::new(),
@@ -261,6 +265,15 @@ impl Core {
                     self.known.pending().cloned().for_each(|key| self.claims.push(key));
                     self.known.lost().cloned().for_each(|key| self.claims.push(key));
                 }
+                Touch::Namespace(name) => {
+                    self.known.pending_in(&name).into_iter().for_each(|key| self.claims.push(key));
+                }
+                Touch::Room(class, namespace) => {
+                    let limit = self.known.limit(&class, &namespace).unwrap_or(usize::MAX);
+                    let room = limit.saturating_sub(self.known.usage(&class, &namespace));
+                    let keys = self.queue.held_back(&class, &namespace, room);
+                    keys.into_iter().for_each(|key| self.claims.push(key));
+                }
             }
         }
     }
@@ -274,14 +287,15 @@ impl Core {
     fn spread_to_claims(&mut self, port: Port) {
         self.known.named(port).iter().cloned().for_each(|key| self.claims.push(key));
         self.queue.wanting(port).for_each(|key| self.claims.push(key));
+        self.stranded.iter().cloned().for_each(|key| self.claims.push(key));
         let hostport = self.known.hostport(port);
-        if let Some(holder) = hostport.and_then(|hostport| hostport.holder.as_ref()) {
-            self.claims.push(holder.key.clone());
+        if let Some(key) = hostport.and_then(HostPort::claim_key) {
+            self.claims.push(key.clone());
         }
         let owner: Option<Arc<str>> = self.known.ledger.owner(port).map(Into::into);
         for class in owner.into_iter().chain(hostport.map(|hostport| hostport.class.clone())) {
             self.class_status.insert(class.clone());
-            if self.queue.has_waiters(&class) {
+            if self.queue.has_line(&class) {
                 self.hungry.push(class);
             }
         }
@@ -317,18 +331,13 @@ impl Core {
         self.say(Action::Audit(Audit { deed, port: hostport.port, class: hostport.class.clone(), holder }));
     }
 
-    /// The HostPort as known, unless somebody is at work on the number.
-    fn idle_hostport(&self, port: Port) -> Option<&HostPort> {
-        if self.is_busy(port) { None } else { self.known.hostport(port) }
-    }
-
     fn is_busy(&self, port: Port) -> bool {
         self.port_jobs.contains_key(&port) || self.locks.contains_key(&port)
     }
 
     fn lock(&mut self, port: Port, key: &Key, class: &Arc<str>) {
         self.locks.insert(port, key.clone());
-        self.known.assume(port, class.clone());
+        self.known.assume(port, class.clone(), key.namespace.clone());
     }
 
     fn unlock(&mut self, port: Port) {

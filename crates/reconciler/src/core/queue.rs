@@ -1,4 +1,4 @@
-//! Claims that wait: for any number of a class, for one number, or for a class to appear.
+//! Claims that wait: for any numbers of a class, for certain ones, or for room in their namespace's quota.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -7,94 +7,166 @@ use std::{
 
 use allocator::{Port, Waiters};
 
-use crate::seen::{Claim, Key};
+use crate::seen::{Claim, Key, Run};
 
 /// What a claim waits for.
 #[derive(Clone, Debug)]
-enum Spot {
-    Any { class: Arc<str>, created: i64 },
-    Number { class: Arc<str>, port: Port, created: i64 },
+struct Spot {
+    class: Arc<str>,
+    created: i64,
+    count: u16,
+    wish: Wish,
+    /// Waiting helps.
+    waits: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    /// So many consecutive numbers, whichever.
+    Any,
+    /// These.
+    Numbers(Run),
+    /// That its namespace may have more.
+    Room,
+}
+
+/// Those who want equally many numbers of a class.
 #[derive(Debug, Default)]
 struct Line {
     waiters: Waiters<Key>,
     /// Those who have not been told yet that there is nothing for them.
     untold: BTreeSet<Key>,
-    /// How many wait for one number of this class.
-    wanting: usize,
 }
 
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     spots: HashMap<Key, Spot>,
-    lines: BTreeMap<Arc<str>, Line>,
+    /// By class and count.
+    lines: BTreeMap<Arc<str>, BTreeMap<u16, Line>>,
     numbers: HashMap<Port, BTreeSet<(i64, Key)>>,
+    /// By class and namespace, with the count.
+    held_back: HashMap<(Arc<str>, Arc<str>), BTreeSet<(i64, Key, u16)>>,
+    /// How many wait, by class.
+    waiting: HashMap<Arc<str>, usize>,
 }
 
 impl Queue {
-    /// The claim waits for any number of the class.
+    /// The claim waits for any numbers of the class.
     pub(super) fn join(&mut self, claim: &Claim, class: &Arc<str>) {
-        self.leave(&claim.key);
-        let line = self.lines.entry(class.clone()).or_default();
+        self.enter(claim, class, Wish::Any, true);
+        let line = self.lines.entry(class.clone()).or_default().entry(claim.count).or_default();
         line.waiters.insert(&claim.key.namespace, claim.created, claim.key.clone());
         line.untold.insert(claim.key.clone());
-        self.spots.insert(claim.key.clone(), Spot::Any { class: class.clone(), created: claim.created });
     }
 
-    /// The claim waits for this number.
-    pub(super) fn want(&mut self, claim: &Claim, class: &Arc<str>, port: Port) {
-        self.leave(&claim.key);
-        self.numbers.entry(port).or_default().insert((claim.created, claim.key.clone()));
-        self.lines.entry(class.clone()).or_default().wanting += 1;
-        let spot = Spot::Number { class: class.clone(), port, created: claim.created };
-        self.spots.insert(claim.key.clone(), spot);
-    }
-
-    /// The claim waits no more. The class whose line it left, if any.
-    pub(super) fn leave(&mut self, key: &Key) -> Option<Arc<str>> {
-        match self.spots.remove(key)? {
-            Spot::Any { class, created } => {
-                let line = self.lines.get_mut(&class)?;
-                line.waiters.remove(&key.namespace, created, key);
-                line.untold.remove(key);
-                Some(class)
-            }
-            Spot::Number { class, port, created } => {
-                if let Some(keys) = self.numbers.get_mut(&port) {
-                    keys.remove(&(created, key.clone()));
-                    if keys.is_empty() {
-                        self.numbers.remove(&port);
-                    }
-                }
-                self.lines.get_mut(&class)?.wanting -= 1;
-                Some(class)
-            }
+    /// The claim waits for these numbers, or, if no wait helps, wants to hear of them all the same.
+    pub(super) fn want(&mut self, claim: &Claim, class: &Arc<str>, run: Run, waits: bool) {
+        self.enter(claim, class, Wish::Numbers(run), waits);
+        for port in run.iter() {
+            self.numbers.entry(port).or_default().insert((claim.created, claim.key.clone()));
         }
     }
 
-    pub(super) fn has_waiters(&self, class: &str) -> bool {
-        self.lines.get(class).is_some_and(|line| !line.waiters.is_empty())
+    /// The claim waits until its namespace may have more of the class.
+    pub(super) fn hold_back(&mut self, claim: &Claim, class: &Arc<str>) {
+        self.enter(claim, class, Wish::Room, true);
+        let place = (class.clone(), claim.key.namespace.clone());
+        self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), claim.count));
     }
 
-    /// Classes whose line is not empty.
+    fn enter(&mut self, claim: &Claim, class: &Arc<str>, wish: Wish, waits: bool) {
+        self.leave(&claim.key);
+        *self.waiting.entry(class.clone()).or_default() += usize::from(waits);
+        let spot = Spot { class: class.clone(), created: claim.created, count: claim.count, wish, waits };
+        self.spots.insert(claim.key.clone(), spot);
+    }
+
+    /// The claim waits no more. The class that it waited for, if any.
+    pub(super) fn leave(&mut self, key: &Key) -> Option<Arc<str>> {
+        let Spot { class, created, count, wish, waits } = self.spots.remove(key)?;
+        if let Some(waiting) = self.waiting.get_mut(&class) {
+            *waiting -= usize::from(waits);
+        }
+        match wish {
+            Wish::Any => {
+                if let Some(line) = self.lines.get_mut(&class).and_then(|lines| lines.get_mut(&count)) {
+                    line.waiters.remove(&key.namespace, created, key);
+                    line.untold.remove(key);
+                }
+                self.tidy(&class, count);
+            }
+            Wish::Numbers(run) => {
+                for port in run.iter() {
+                    if let Some(keys) = self.numbers.get_mut(&port) {
+                        keys.remove(&(created, key.clone()));
+                        if keys.is_empty() {
+                            self.numbers.remove(&port);
+                        }
+                    }
+                }
+            }
+            Wish::Room => {
+                let place = (class.clone(), key.namespace.clone());
+                if let Some(keys) = self.held_back.get_mut(&place) {
+                    keys.remove(&(created, key.clone(), count));
+                    if keys.is_empty() {
+                        self.held_back.remove(&place);
+                    }
+                }
+            }
+        }
+        Some(class)
+    }
+
+    fn tidy(&mut self, class: &Arc<str>, count: u16) {
+        let Some(lines) = self.lines.get_mut(class) else { return };
+        if lines.get(&count).is_some_and(|line| line.waiters.is_empty() && line.untold.is_empty()) {
+            lines.remove(&count);
+        }
+        if lines.is_empty() {
+            self.lines.remove(class);
+        }
+    }
+
+    /// The counts that claims in line for the class want, the largest first.
+    pub(super) fn counts(&self, class: &str) -> Vec<u16> {
+        self.lines.get(class).into_iter().flatten().rev().map(|(count, _)| *count).collect()
+    }
+
+    pub(super) fn has_line(&self, class: &str) -> bool {
+        self.lines.contains_key(class)
+    }
+
+    pub(super) fn has_waiters(&self, class: &str, count: u16) -> bool {
+        self.lines
+            .get(class)
+            .and_then(|lines| lines.get(&count))
+            .is_some_and(|line| !line.waiters.is_empty())
+    }
+
+    /// Classes that someone is in line for.
     pub(super) fn lines(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.lines.iter().filter(|(_, line)| !line.waiters.is_empty()).map(|(class, _)| class)
+        self.lines.keys()
     }
 
     /// Takes the one whose turn it is.
-    pub(super) fn next(&mut self, class: &str) -> Option<Key> {
-        let line = self.lines.get_mut(class)?;
+    pub(super) fn next(&mut self, class: &Arc<str>, count: u16) -> Option<Key> {
+        let line = self.lines.get_mut(class)?.get_mut(&count)?;
         let key = line.waiters.pop()?;
         line.untold.remove(&key);
         self.spots.remove(&key);
+        if let Some(waiting) = self.waiting.get_mut(class) {
+            *waiting -= 1;
+        }
+        self.tidy(class, count);
         Some(key)
     }
 
     /// Those who are to be told that there is nothing for them, each once.
-    pub(super) fn take_untold(&mut self, class: &str) -> BTreeSet<Key> {
-        self.lines.get_mut(class).map(|line| std::mem::take(&mut line.untold)).unwrap_or_default()
+    pub(super) fn take_untold(&mut self, class: &str, count: u16) -> BTreeSet<Key> {
+        let line = self.lines.get_mut(class).and_then(|lines| lines.get_mut(&count));
+        line.map(|line| std::mem::take(&mut line.untold)).unwrap_or_default()
     }
 
     /// Who waits for this number, oldest first.
@@ -102,8 +174,19 @@ impl Queue {
         self.numbers.get(&port).into_iter().flatten().map(|(_, key)| key.clone())
     }
 
-    /// How many claims wait for a number of the class.
+    /// Who waits for room in the namespace and may have it, if there is so much: oldest first, without those who
+    /// want more.
+    pub(super) fn held_back(&self, class: &Arc<str>, namespace: &Arc<str>, room: usize) -> Vec<Key> {
+        let held_back = self.held_back.get(&(class.clone(), namespace.clone())).into_iter().flatten();
+        held_back
+            .filter(|(_, _, count)| usize::from(*count) <= room)
+            .take(room)
+            .map(|(_, key, _)| key.clone())
+            .collect()
+    }
+
+    /// How many claims wait for the class.
     pub(super) fn len(&self, class: &str) -> usize {
-        self.lines.get(class).map_or(0, |line| line.waiters.len() + line.wanting)
+        self.waiting.get(class).copied().unwrap_or_default()
     }
 }

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use allocator::Port;
-use crds::{HostPortPhase, ReclaimPolicy, ReuseDelay};
+use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, ReuseDelay};
 
 use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
     seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    text::{self, Trouble},
 };
 
 /// A create can be under way for 34 s inside the API server; a pod admitted before its claim was seen to be
@@ -37,6 +38,8 @@ enum Step {
     ReadBeforeRest,
     /// Is it still, now that the rest is over?
     ReadBeforeFree,
+    /// A member of a block that cannot be completed: the claim gets a new version.
+    Void,
     ListPods,
     Release,
     Hold,
@@ -66,7 +69,7 @@ enum Verdict {
 fn verdict(uid: &Uid, port: Port, claim: Option<&Claim>) -> Verdict {
     match claim.filter(|claim| claim.uid == *uid) {
         None => Verdict::Gone,
-        Some(claim) if claim.named().is_some_and(|named| named != port) => Verdict::Surplus,
+        Some(claim) if !claim.is_pending() && !claim.names(port) => Verdict::Surplus,
         Some(_) => Verdict::Wanted,
     }
 }
@@ -90,13 +93,14 @@ impl Core {
         };
         let claim = self.known.claim(&holder.key);
         let verdict = verdict(&holder.uid, port, claim);
-        if verdict == Verdict::Wanted || self.is_for(claim, &hostport) {
+        let hopeless = claim.is_some_and(|claim| self.is_hopeless(claim, &hostport));
+        if verdict == Verdict::Wanted && !hopeless || self.is_for(claim, &hostport) {
             return; // The claim's own affair.
         }
         match hostport.phase {
             HostPortPhase::Bound => self.read_claim(hostport, Step::ReadBeforeRelease),
             HostPortPhase::Released
-                if hostport.policy == ReclaimPolicy::Delete || verdict == Verdict::Surplus =>
+                if hostport.policy == ReclaimPolicy::Delete || verdict != Verdict::Gone =>
             {
                 self.rest(hostport);
             }
@@ -109,9 +113,12 @@ impl Core {
         let Some(claim) = claim.filter(|claim| !claim.deleting && !hostport.belongs_to(&claim.uid)) else {
             return false;
         };
-        match claim.named() {
-            Some(named) => named == hostport.port && self.may_take(claim, hostport),
-            None => self.class_of(claim).is_ok_and(|class| self.fits_again(claim, &class, hostport)),
+        match claim.is_pending() {
+            false => {
+                let restored = claim.phase == ClaimPhase::Bound || self.may_come_back(claim);
+                restored && claim.names(hostport.port) && self.may_take(claim, hostport)
+            }
+            true => self.rebinds(claim, hostport),
         }
     }
 
@@ -172,6 +179,11 @@ impl Core {
             (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::NotFound) => {
                 self.claim_was_read(*hostport, step, None);
             }
+            (Step::Void, Outcome::Claim(_)) => {
+                if let Some(holder) = hostport.holder.clone() {
+                    self.list_pods(*hostport, holder.key.namespace);
+                }
+            }
             (Step::Release | Step::Hold, Outcome::HostPort(after)) => {
                 if after.phase == HostPortPhase::Released {
                     // This process has just seen the claim gone.
@@ -206,24 +218,38 @@ impl Core {
         if verdict == Verdict::Gone {
             self.known.bury_claim(&holder.key, &holder.uid);
         }
-        if verdict == Verdict::Wanted || self.is_for(claim, &hostport) {
+        let hopeless = claim.filter(|claim| self.is_hopeless(claim, &hostport));
+        if verdict == Verdict::Wanted && hopeless.is_none() || self.is_for(claim, &hostport) {
             return self.finish_port(port);
         }
         match step {
+            // C6: a status under way that names the block is void once the claim has another version.
+            Step::ReadBeforeFree if let Some(claim) = hopeless => self.void_status(hostport, claim),
             Step::ReadBeforeRelease => {
                 let change = self.release_of(&hostport, verdict);
                 self.swap(hostport, change, Step::Release);
             }
             Step::ReadBeforeFree => {
-                let namespace = holder.key.namespace;
-                self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step: Step::ListPods });
-                self.lists.want(Some(namespace), Curious::Port(port));
+                self.list_pods(hostport, holder.key.namespace);
             }
             _ => {
                 self.sightings.insert(port, Sighting { version: hostport.version, at: self.now.mono });
                 self.finish_port(port);
             }
         }
+    }
+
+    /// Writes the claim's status anew, at the version that was read, so that no status that was decided on earlier
+    /// can be written any more.
+    fn void_status(&mut self, hostport: HostPort, claim: &Claim) {
+        let pools = self.known.ledger.pools(&hostport.class).unwrap_or_default();
+        let trouble = Trouble::pool_exhausted(&hostport.class, pools, claim.count);
+        let class = Some(hostport.class.clone());
+        let mut status = self.status(claim, ClaimPhase::Pending, class, None, text::troubled(&trouble));
+        // The API server stores nothing, and gives no new version, if nothing differs.
+        status.ready_since = self.now.wall.div_euclid(1000);
+        let (key, version, status) = (claim.key.clone(), claim.version, Box::new(status));
+        self.port_ask(hostport, Step::Void, Action::PatchClaimStatus { key, version, status });
     }
 
     fn release_of(&self, hostport: &HostPort, verdict: Verdict) -> HostPortChange {
@@ -236,6 +262,12 @@ impl Core {
             reuse_delay: delay.as_millis() as u64,
             held_by: retained.then(|| RETAINED.into()),
         }
+    }
+
+    fn list_pods(&mut self, hostport: HostPort, namespace: Arc<str>) {
+        let port = hostport.port;
+        self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step: Step::ListPods });
+        self.lists.want(Some(namespace), Curious::Port(port));
     }
 
     /// The second check: the claim is gone still, and no live pod of its namespace carries the number.

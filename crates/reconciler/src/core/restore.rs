@@ -5,14 +5,10 @@
 use allocator::Port;
 use crds::{ClaimPhase, HostPortPhase};
 
-use super::{
-    AGAIN, Asker, ClaimJob, Core,
-    binding::{Way, carried_outside},
-    carriers::Curious,
-};
+use super::{AGAIN, Asker, ClaimJob, Core, binding::carried_outside, carriers::Curious};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome},
-    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, HostPort, Key, Pod, Run, Uid, Version},
     text::{self, Trouble},
 };
 
@@ -64,7 +60,7 @@ impl Core {
             }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 // A stale cache must not make a dead claim's HostPort again.
-                if claim.uid != job.uid || claim.named() != Some(job.port) || claim.deleting {
+                if claim.uid != job.uid || !claim.names(job.port) || claim.deleting {
                     return self.finish_claim_job(key, ClaimJob::Restore(job));
                 }
                 job.claim = Some(claim);
@@ -98,7 +94,8 @@ impl Core {
         match self.class_again(claim, job.port) {
             Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
             Ok(class) => {
-                let new = self.new_hostport(job.port, &class, key, &job.uid);
+                let block = claim.run().and_then(Run::block);
+                let new = self.new_hostport(job.port, &class, key, &job.uid, block);
                 self.restore_ask(key, job, Step::Create, |_| Action::CreateHostPort(new));
             }
         }
@@ -116,10 +113,8 @@ impl Core {
             let trouble = Trouble::lost(job.port);
             return self.write_lost(key, job, trouble);
         }
-        let Way::Swap { uid, version, nobodys } = Way::taking(hostport) else { return };
-        job.swap = Some((uid, version));
-        debug_assert_eq!(nobodys, hostport.phase == HostPortPhase::Available);
-        if nobodys {
+        job.swap = Some((hostport.uid.clone(), hostport.version));
+        if hostport.phase == HostPortPhase::Available {
             job.step = Step::ListPods;
             self.lists.want(None, Curious::Claim(key.clone()));
             self.claim_jobs.insert(key.clone(), ClaimJob::Restore(job));
@@ -129,7 +124,7 @@ impl Core {
     }
 
     pub(super) fn restore_sees_pods(&mut self, key: &Key, job: Restore, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| carried_outside(pods, job.port, &key.namespace).is_none()) {
+        if pods.is_ok_and(|pods| carried_outside(pods, Run { first: job.port, count: 1 }, &key.namespace).is_none()) {
             self.restore_swap(key, job);
         } else {
             self.end_later(key, ClaimJob::Restore(job), AGAIN);
@@ -140,16 +135,20 @@ impl Core {
         let Some((uid, version)) = job.swap.clone() else {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
-        let change = HostPortChange::Bind { key: key.clone(), uid: job.uid.clone() };
+        let block = job.claim.as_ref().and_then(|claim| claim.run()).and_then(Run::block);
+        let change = HostPortChange::Bind { key: key.clone(), uid: job.uid.clone(), block };
         let action = Action::PatchHostPort { port: job.port, uid, version, change };
         self.restore_ask(key, job, Step::Swap, |_| action);
     }
 
-    /// The number is back. A Bound claim says so already; a Lost one is told.
+    /// The number is back. A Bound claim says so already; a Lost one is told, once it has all of its numbers.
     fn restored(&mut self, key: &Key, job: Restore, hostport: &HostPort) {
+        let held = |port| self.known.hostport(port).is_some_and(|it| it.is_held_by(&job.uid));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
-        let Some(claim) = claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
-        let status = Box::new(self.bound_status(claim, job.port, &hostport.class));
+        let claim = claim.filter(|claim| claim.numbers().all(held));
+        let Some((claim, run)) = claim.and_then(|claim| Some((claim, claim.run()?))) else { return self.finish_claim_job(key, ClaimJob::Restore(job));
+        };
+        let status = Box::new(self.bound_status(claim, run, &hostport.class));
         let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
@@ -161,7 +160,7 @@ impl Core {
         };
         let class = claim.used_class.clone().or_else(|| claim.class.clone());
         let conditions = text::troubled(&trouble);
-        let status = self.status(claim, ClaimPhase::Lost, class, claim.port, conditions);
+        let status = self.status(claim, ClaimPhase::Lost, class, claim.run(), conditions);
         if status.digest() == claim.status_digest {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         }

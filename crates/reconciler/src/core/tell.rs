@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
 use crds::ClaimPhase;
 
 use super::{ClaimJob, Core};
 use crate::{
     action::{Action, Notice, Subject},
-    seen::{Claim, Truth},
+    seen::{Claim, Run, Truth},
     text::{self, ClaimStatus, Condition, Trouble},
 };
 
@@ -33,9 +32,9 @@ impl Core {
         (!quiet).then(|| Notice { subject, reason: trouble.reason.as_str(), note: trouble.message.clone() })
     }
 
-    pub(super) fn bound_status(&self, claim: &Claim, port: Port, class: &Arc<str>) -> ClaimStatus {
-        let conditions = vec![text::bound(port, class)];
-        self.status(claim, ClaimPhase::Bound, Some(class.clone()), Some(port), conditions)
+    pub(super) fn bound_status(&self, claim: &Claim, run: Run, class: &Arc<str>) -> ClaimStatus {
+        let conditions = vec![text::bound(run, class)];
+        self.status(claim, ClaimPhase::Bound, Some(class.clone()), Some(run), conditions)
     }
 
     pub(super) fn status(
@@ -43,12 +42,12 @@ impl Core {
         claim: &Claim,
         phase: ClaimPhase,
         class: Option<Arc<str>>,
-        port: Option<Port>,
+        run: Option<Run>,
         conditions: Vec<Condition>,
     ) -> ClaimStatus {
         let ready = conditions.first().map_or(Truth::Unknown, |ready| ready.status);
         let ready_since = text::since(claim.ready.as_ref(), ready, self.now.wall);
-        ClaimStatus { generation: claim.generation, phase, class, port, conditions, ready_since }
+        ClaimStatus { generation: claim.generation, phase, class, run, conditions, ready_since }
     }
 
     pub(super) fn write_status(&mut self, claim: &Claim, status: ClaimStatus, notice: Option<Notice>) {

@@ -5,17 +5,22 @@ use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 
 use allocator::{Port, PortRange};
 use crds::{
-    ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
-    names::{ANNOTATION_DEFAULT_CLASS, LABEL_CLAIM_NAMESPACE, LABEL_CLASS},
+    Block, ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
+    names::{ANNOTATION_DEFAULT_CLASS, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, QUOTA_PORTS},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, ObjectMeta, Time};
+use kube::core::Selector;
 use serde_json::{Value, json};
 
-use super::slim::{self, SlimHostPort, SlimHostPortClaim, SlimPod, SlimService};
+use super::slim::{
+    self, SlimHostPort, SlimHostPortClaim, SlimNamespace, SlimPod, SlimResourceQuota, SlimService,
+};
 use crate::{
     action::{HostPortChange, NewHostPort},
-    seen::{Claim, Class, Holder, HostPort, Key, Pod, Ready, Service, Truth, Version},
+    seen::{
+        Admits, Claim, Class, Holder, HostPort, Key, Namespace, Pod, Quota, Ready, Run, Service, Truth, Version,
+    },
     text::{ClaimStatus, ClassStatus, Condition, claim_digest, class_digest},
 };
 
@@ -74,7 +79,7 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             status.observed_generation,
             status.phase,
             status.host_port_class_name.as_deref(),
-            named.map(Port::get),
+            named.map(|first| Run { first, count: status.count.unwrap_or(1) }),
             status.conditions.iter().map(words),
         );
         Ok(Self {
@@ -86,7 +91,12 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             deleting: meta.deletion_timestamp.is_some(),
             finalizers: meta.finalizers.unwrap_or_default().into_iter().map(Into::into).collect(),
             class: spec.host_port_class_name.map(Into::into),
-            wanted: spec.port.map(port).transpose()?,
+            wanted: match (spec.port, &spec.host_port_name) {
+                (Some(number), _) => Some(port(number)?),
+                (None, name) => name.as_deref().and_then(number_of),
+            },
+            hostport_name: spec.host_port_name.map(Into::into),
+            count: spec.count.unwrap_or(1),
             phase: status.phase,
             port: named,
             used_class: status.host_port_class_name.map(Into::into),
@@ -94,6 +104,12 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             status_digest,
         })
     }
+}
+
+/// The number of a HostPort of that name.
+fn number_of(name: &str) -> Option<Port> {
+    let number = name.parse::<u16>().ok().and_then(Port::new)?;
+    (number.to_string() == name).then_some(number)
 }
 
 fn words(condition: &slim::Condition) -> (&str, &str, &str, &str) {
@@ -105,21 +121,51 @@ impl TryFrom<SlimHostPort> for HostPort {
 
     fn try_from(hostport: SlimHostPort) -> Result<Self, Senseless> {
         let SlimHostPort { metadata: meta, spec } = hostport;
-        let holder = spec
-            .claim_ref
-            .map(|claim| Holder { key: Key::new(&claim.namespace, &claim.name), uid: claim.uid.into() });
+        let (mut holder, mut kept_for) = (None, None);
+        if let Some(claim) = spec.claim_ref {
+            let key = Key::new(&claim.namespace, &claim.name);
+            match claim.uid {
+                Some(uid) => holder = Some(Holder { key, uid: uid.into() }),
+                None => kept_for = Some(key),
+            }
+        }
         Ok(Self {
             port: port(spec.port)?,
             uid: uid(&meta)?,
             version: version(&meta)?,
             class: spec.class.into(),
             holder,
+            kept_for,
+            block: spec.block.map(|block| block.first.get()).and_then(Port::new),
             phase: spec.phase,
             policy: spec.reclaim_policy,
             reuse_delay: spec.reuse_delay.map(ReuseDelay::get),
             released_at: spec.released_at.map(|time| time.0.as_millisecond()),
             held_by: spec.held_by.map(Into::into),
         })
+    }
+}
+
+impl TryFrom<SlimNamespace> for Namespace {
+    type Error = Senseless;
+
+    fn try_from(namespace: SlimNamespace) -> Result<Self, Senseless> {
+        let SlimNamespace { metadata: meta } = namespace;
+        let name = meta.name.as_deref().ok_or(Senseless::Missing("name"))?.into();
+        Ok(Self { name, labels: meta.labels.unwrap_or_default() })
+    }
+}
+
+impl TryFrom<SlimResourceQuota> for Quota {
+    type Error = Senseless;
+
+    /// As quotas of storage classes: `<class>.hostportclass.hostport.io/ports` among the hard limits.
+    fn try_from(quota: SlimResourceQuota) -> Result<Self, Senseless> {
+        let limit = |(resource, most): (&String, &slim::Limit)| {
+            let class = resource.strip_suffix(QUOTA_PORTS)?;
+            Some((class.into(), most.whole()))
+        };
+        Ok(Self { key: key(&quota.metadata)?, limits: quota.spec.hard.iter().filter_map(limit).collect() })
     }
 }
 
@@ -182,7 +228,9 @@ impl TryFrom<HostPortClass> for Class {
             |it: &ApiCondition| (it.type_.clone(), it.status.clone(), it.reason.clone(), it.message.clone());
         let conditions: Vec<_> = status.conditions.iter().map(words).collect();
         let conditions = conditions.iter().map(|it| (&*it.0, &*it.1, &*it.2, &*it.3));
-        let status_digest = class_digest(status.observed_generation, &status.pools, numbers, conditions);
+        let band = status.static_band.as_deref();
+        let status_digest =
+            class_digest(status.observed_generation, (&status.pools, band), numbers, conditions);
         let ready = |it: &ApiCondition| {
             let ready = Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() };
             (it.type_.as_str().into(), ready)
@@ -203,6 +251,14 @@ impl TryFrom<HostPortClass> for Class {
             policy: spec.reclaim_policy,
             reuse_delay: spec.reuse_delay.get(),
             allow_reserved: spec.allow_reserved,
+            admits: match spec.namespace_selector.map(Selector::try_from) {
+                None => Admits::All,
+                Some(Ok(selector)) if selector.selects_all() => Admits::All,
+                Some(Ok(selector)) => Admits::Matching(selector),
+                Some(Err(_)) => Admits::Nobody,
+            },
+            max_per_namespace: spec.max_per_namespace.map(usize::from),
+            max_count: spec.max_count,
             conditions: status.conditions.iter().map(ready).collect(),
             status_digest,
         })
@@ -217,7 +273,11 @@ pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
         claim_ref: Some(ClaimRef {
             namespace: new.key.namespace.to_string(),
             name: new.key.name.to_string(),
-            uid: new.uid.to_string(),
+            uid: Some(new.uid.to_string()),
+        }),
+        block: new.block.map(|first| Block {
+            first: crds::Port::from(NonZeroU16::from(first)),
+            index: new.port.get() - first.get(),
         }),
         reclaim_policy: new.policy,
         reuse_delay: None,
@@ -239,12 +299,13 @@ fn labels_of(class: &str, namespace: &str) -> BTreeMap<String, String> {
 }
 
 /// The merge patch of a compare-and-swap: it hits this version only.
-pub(super) fn merge_patch_of(version: Version, change: &HostPortChange) -> Value {
+pub(super) fn merge_patch_of(port: Port, version: Version, change: &HostPortChange) -> Value {
     let phase = change.phase().as_str();
     let (spec, namespace) = match change {
-        HostPortChange::Bind { key, uid } => (
+        HostPortChange::Bind { key, uid, block } => (
             json!({
                 "claimRef": { "namespace": &*key.namespace, "name": &*key.name, "uid": &**uid },
+                "block": block.map(|first| json!({ "first": first.get(), "index": port.get() - first.get() })),
                 "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null,
             }),
             Some(Some(&*key.namespace)),
@@ -260,7 +321,7 @@ pub(super) fn merge_patch_of(version: Version, change: &HostPortChange) -> Value
         ),
         HostPortChange::Hold { by } => (json!({ "heldBy": &**by }), None),
         HostPortChange::Clear => (
-            json!({ "claimRef": null, "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null }),
+            json!({ "claimRef": null, "block": null, "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null }),
             Some(None),
         ),
     };
@@ -280,8 +341,9 @@ pub(super) fn claim_status_patch(version: Version, status: &ClaimStatus) -> Valu
             "observedGeneration": status.generation,
             "phase": status.phase,
             "hostPortClassName": status.class.as_deref(),
-            "port": status.port.map(Port::get),
-            "ports": status.port.map(|port| port.to_string()),
+            "port": status.run.map(|run| run.first.get()),
+            "count": status.run.map(|run| run.count),
+            "ports": status.run.map(|run| run.to_string()),
             "conditions": conditions(&status.conditions, status.generation, since),
         }
     })
@@ -294,6 +356,7 @@ pub(super) fn class_status_patch(status: &ClassStatus) -> Value {
         "status": {
             "observedGeneration": status.generation,
             "pools": status.pools,
+            "staticBand": status.static_band,
             "capacity": status.counts.capacity,
             "allocated": status.counts.allocated,
             "released": status.counts.released,

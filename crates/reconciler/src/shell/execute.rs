@@ -140,7 +140,7 @@ impl Inner {
             }
             Action::PatchHostPort { port, version, change, .. } => {
                 let api = Api::<SlimHostPort>::all(client);
-                let patch = Patch::Merge(merge_patch_of(*version, change));
+                let patch = Patch::Merge(merge_patch_of(*port, *version, change));
                 hostport(api.patch(&port.to_string(), &merge, &patch).await?)
             }
             Action::DeleteHostPort { port, uid, version } => {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crds::{ClaimPhase, ClaimRef, HostPort, HostPortClaim, HostPortPhase, ReclaimPolicy};
+use crds::{Block, ClaimPhase, ClaimRef, HostPort, HostPortClaim, HostPortPhase, ReclaimPolicy};
 use k8s_openapi::{
-    api::core::v1::{Pod, Service},
+    api::core::v1::{Namespace, Pod, ResourceQuota, Service},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 use kube::Resource;
@@ -28,6 +28,8 @@ pub(super) struct SlimHostPortClaim {
 pub(super) struct ClaimSpec {
     pub(super) host_port_class_name: Option<String>,
     pub(super) port: Option<i64>,
+    pub(super) count: Option<u16>,
+    pub(super) host_port_name: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]
@@ -37,6 +39,7 @@ pub(super) struct ClaimStatus {
     pub(super) phase: ClaimPhase,
     pub(super) host_port_class_name: Option<String>,
     pub(super) port: Option<i64>,
+    pub(super) count: Option<u16>,
     pub(super) conditions: Vec<Condition>,
 }
 
@@ -67,6 +70,7 @@ pub(super) struct PortSpec {
     pub(super) port: i64,
     pub(super) class: String,
     pub(super) claim_ref: Option<ClaimRef>,
+    pub(super) block: Option<Block>,
     #[serde(default)]
     pub(super) reclaim_policy: ReclaimPolicy,
     pub(super) reuse_delay: Option<crds::ReuseDelay>,
@@ -128,6 +132,59 @@ pub(super) struct ServiceSpec {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ServicePort {
     pub(super) node_port: i64,
+}
+
+/// A namespace as watched: its labels.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = Namespace)]
+pub(super) struct SlimNamespace {
+    #[serde(deserialize_with = "with_labels")]
+    pub(super) metadata: ObjectMeta,
+}
+
+/// A quota as watched: its hard limits.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = ResourceQuota)]
+pub(super) struct SlimResourceQuota {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(super) spec: QuotaSpec,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+pub(super) struct QuotaSpec {
+    pub(super) hard: BTreeMap<String, Limit>,
+}
+
+/// A quantity as stored: the API server writes whole numbers with at most a suffix of thousands.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(transparent)]
+pub(super) struct Limit(String);
+
+impl Limit {
+    /// The whole number, rounded down; one that is none limits to nothing.
+    pub(super) fn whole(&self) -> usize {
+        let (digits, factor) = match self.0.strip_suffix('k') {
+            Some(digits) => (digits, 1000),
+            None => (&*self.0, 1),
+        };
+        digits.parse().unwrap_or(0usize).saturating_mul(factor)
+    }
+}
+
+/// Reads name, version and all labels.
+fn with_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Meta {
+        name: Option<String>,
+        resource_version: Option<String>,
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let Meta { name, resource_version, labels } = Meta::deserialize(deserializer)?;
+    Ok(ObjectMeta { name, resource_version, labels, ..ObjectMeta::default() })
 }
 
 /// Reads what is used of an object's metadata.

@@ -1,4 +1,4 @@
-//! The five watches. Each ends within 30 seconds and is begun anew, so that a dead connection is noticed.
+//! The watches. Each ends within 30 seconds and is begun anew, so that a dead connection is noticed.
 
 use std::fmt::Debug;
 
@@ -11,8 +11,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::slim::{SlimHostPort, SlimHostPortClaim, SlimPod, SlimService};
-use crate::seen::{Change, Event, Pod};
+use super::slim::{
+    SlimHostPort, SlimHostPortClaim, SlimNamespace, SlimPod, SlimResourceQuota, SlimService,
+};
+use crate::seen::{Change, Event, Pod, Quota};
 
 /// Pods whose containers may run: the API server leaves the others out.
 pub(super) const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -38,6 +40,15 @@ impl Watches {
         });
         self.watch::<SlimService>(tasks, Api::all(client.clone()), all.clone(), |change| {
             Some(Event::Service(parse(change)?))
+        });
+        self.watch::<SlimNamespace>(tasks, Api::all(client.clone()), all.clone(), |change| {
+            Some(Event::Namespace(parse(change)?))
+        });
+        self.watch::<SlimResourceQuota>(tasks, Api::all(client.clone()), all.clone(), |change| {
+            match parse::<_, Quota>(change)? {
+                Change::Listed(quota) if quota.limits.is_empty() => None,
+                change => Some(Event::Quota(change)),
+            }
         });
         self.watch::<SlimPod>(tasks, Api::all(client.clone()), all.fields(LIVE), |change| {
             match parse::<_, Pod>(change)? {

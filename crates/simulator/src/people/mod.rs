@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use allocator::{Port, PortRange};
 use crds::{ReclaimPolicy, Strategy};
-use reconciler::seen::{Class, Key, Version};
+use reconciler::seen::{Admits, Class, Key, Version};
 
 use crate::{judge::Actor, server::Server, world::World};
 
@@ -35,6 +35,9 @@ pub fn class(name: &str, start: u16, end: u16) -> Class {
         policy: ReclaimPolicy::Delete,
         reuse_delay: Duration::from_secs(60),
         allow_reserved: false,
+        admits: Admits::All,
+        max_per_namespace: None,
+        max_count: 64,
         conditions: vec![],
         status_digest: 0,
     }

@@ -2,7 +2,7 @@
 
 use allocator::Port;
 use crds::ClaimPhase;
-use reconciler::seen::{Claim, Key, Version};
+use reconciler::seen::{Claim, Key, Run, Version};
 
 use super::port;
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 
 impl World {
     pub fn create_claim(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>) {
+        self.create_block(key, class, wanted, 1);
+    }
+
+    pub fn create_block(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16) {
         if self.server.claims.contains_key(key) {
             return;
         }
@@ -20,7 +24,7 @@ impl World {
             self.tally.hit(Fault::UidReused);
         }
         self.people(
-            || format!("tenant creates claim {key} class={class:?} port={wanted:?}"),
+            || format!("tenant creates claim {key} class={class:?} port={wanted:?} count={count}"),
             |server| {
                 let status = first_status();
                 let claim = Claim {
@@ -33,6 +37,8 @@ impl World {
                     finalizers: vec![],
                     class: class.map(Into::into),
                     wanted: wanted.map(port),
+                    hostport_name: None,
+                    count,
                     phase: ClaimPhase::Pending,
                     port: None,
                     used_class: None,
@@ -78,7 +84,7 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.delete_claim(key);
         self.strip_finalizers(key);
-        self.create_claim(key, claim.class.as_deref(), claim.wanted.map(Port::get));
+        self.create_block(key, claim.class.as_deref(), claim.wanted.map(Port::get), claim.count);
     }
 
     /// `helm upgrade` with another name for a claim: the new one wants the number that the old one has.
@@ -90,7 +96,8 @@ impl World {
             return;
         }
         self.tally.hit(Fault::Renamed);
-        self.create_claim(to, claim.class.as_deref(), claim.port.or(claim.wanted).map(Port::get));
+        let wanted = claim.port.or(claim.wanted).map(Port::get);
+        self.create_block(to, claim.class.as_deref(), wanted, claim.count);
         self.delete_claim(key);
     }
 
@@ -104,7 +111,8 @@ impl World {
             || format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"),
             |server| {
                 let mut status = server.claim_status[key].clone();
-                (status.phase, status.port) = (phase, number.map(port));
+                status.phase = phase;
+                status.run = number.map(port).and_then(|first| Run::new(first, claim.count));
                 server.put_claim(with_status(claim, &status));
                 server.claim_status.insert(key.clone(), status);
             },

@@ -12,7 +12,7 @@ use std::{
 
 use allocator::Port;
 use reconciler::{
-    seen::{Change, Claim, Class, Event, HostPort, Key, Pod, Service, Uid, Version},
+    seen::{Change, Claim, Class, Event, HostPort, Key, Namespace, Pod, Quota, Service, Uid, Version},
     text::{ClaimStatus, ClassStatus},
 };
 
@@ -22,7 +22,8 @@ pub use self::{
 };
 
 /// The kinds that are watched, each by a stream of its own.
-pub const KINDS: [&str; 5] = ["claims", "HostPorts", "pods", "Services", "classes"];
+pub const KINDS: [&str; 7] =
+    ["claims", "HostPorts", "pods", "Services", "classes", "namespaces", "quotas"];
 
 /// How many timelines a store can have: a restore begins a new one.
 const TIMELINES: u64 = 10;
@@ -35,6 +36,8 @@ pub enum Changed {
     Pod(Option<Pod>, Option<Pod>),
     Service(Option<Service>, Option<Service>),
     Class(Option<Class>, Option<Class>),
+    Namespace(Namespace),
+    Quota(Quota),
 }
 
 /// What a backup of the store has in it.
@@ -48,6 +51,8 @@ pub struct Store {
     pub services: BTreeMap<Key, Service>,
     pub classes: BTreeMap<Arc<str>, Class>,
     pub class_status: BTreeMap<Arc<str>, ClassStatus>,
+    pub namespaces: BTreeMap<Arc<str>, Namespace>,
+    pub quotas: BTreeMap<Key, Quota>,
 }
 
 pub struct Server {
@@ -169,7 +174,9 @@ impl Server {
             1 => all(self.hostports.values().cloned(), Event::HostPort),
             2 => all(self.pods.values().cloned(), Event::Pod),
             3 => all(self.services.values().cloned(), Event::Service),
-            _ => all(self.classes.values().cloned(), Event::Class),
+            4 => all(self.classes.values().cloned(), Event::Class),
+            5 => all(self.namespaces.values().cloned(), Event::Namespace),
+            _ => all(self.quotas.values().cloned(), Event::Quota),
         }
     }
 }
@@ -190,6 +197,8 @@ impl Changed {
             Changed::Pod(before, after) => (2, Event::Pod(of(before.as_ref(), after.as_ref()))),
             Changed::Service(before, after) => (3, Event::Service(of(before.as_ref(), after.as_ref()))),
             Changed::Class(before, after) => (4, Event::Class(of(before.as_ref(), after.as_ref()))),
+            Changed::Namespace(after) => (5, Event::Namespace(Change::Applied(after.clone()))),
+            Changed::Quota(after) => (6, Event::Quota(Change::Applied(after.clone()))),
         }
     }
 }

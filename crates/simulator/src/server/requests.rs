@@ -78,6 +78,8 @@ impl Server {
             version: Version(0),
             class: new.class.clone(),
             holder: Some(Holder { key: new.key.clone(), uid: new.uid.clone() }),
+            kept_for: None,
+            block: new.block,
             phase: HostPortPhase::Bound,
             policy: new.policy,
             reuse_delay: None,
@@ -90,8 +92,9 @@ impl Server {
     fn patch_hostport(&mut self, before: &HostPort, change: &HostPortChange) -> Outcome {
         let mut after = HostPort { phase: change.phase(), ..before.clone() };
         match change {
-            HostPortChange::Bind { key, uid } => {
+            HostPortChange::Bind { key, uid, block } => {
                 after.holder = Some(Holder { key: key.clone(), uid: uid.clone() });
+                (after.kept_for, after.block) = (None, *block);
                 (after.released_at, after.reuse_delay, after.held_by) = (None, None, None);
             }
             HostPortChange::Release { released_at, reuse_delay, held_by } => {
@@ -101,8 +104,8 @@ impl Server {
             }
             HostPortChange::Hold { by } => after.held_by = Some(by.clone()),
             HostPortChange::Clear => {
-                (after.holder, after.released_at, after.reuse_delay, after.held_by) =
-                    (None, None, None, None);
+                (after.holder, after.kept_for, after.block) = (None, None, None);
+                (after.released_at, after.reuse_delay, after.held_by) = (None, None, None);
             }
         }
         match broken_rule(before, &after) {
@@ -118,7 +121,9 @@ impl Server {
 
     fn write_claim_status(&mut self, key: &Key, status: ClaimStatus) -> Outcome {
         let claim = &self.claims[key];
-        if status.digest() == claim.status_digest {
+        let same = status.digest() == claim.status_digest
+            && claim.ready.as_ref().is_some_and(|ready| ready.since == status.ready_since);
+        if same {
             return Outcome::Claim(Box::new(claim.clone())); // Nothing changes, no new revision.
         }
         let claim = with_status(claim.clone(), &status);
@@ -154,7 +159,9 @@ pub fn broken_rule(before: &HostPort, after: &HostPort) -> Option<&'static str> 
         (Some(_), None) if before.phase != HostPortPhase::Released => {
             Some("a claimRef can be cleared only while the HostPort is Released")
         }
-        (Some(old), Some(new)) if old.key != new.key => Some("a granted HostPort stays with its claim"),
+        (Some(old), Some(new)) if old.key.namespace != new.key.namespace => {
+            Some("a granted HostPort stays in its namespace")
+        }
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ pub fn with_status(claim: Claim, status: &ClaimStatus) -> Claim {
     let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
     Claim {
         phase: status.phase,
-        port: status.port,
+        port: status.run.map(|run| run.first),
         used_class: status.class.clone(),
         ready: ready.map(|ready| Ready { status: ready.status, since: status.ready_since }),
         status_digest: status.digest(),
@@ -31,7 +31,7 @@ pub fn first_status() -> ClaimStatus {
         generation: -1,
         phase: ClaimPhase::Pending,
         class: None,
-        port: None,
+        run: None,
         conditions: vec![waiting],
         ready_since: 0,
     }

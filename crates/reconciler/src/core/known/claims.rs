@@ -7,7 +7,7 @@ use crds::ClaimPhase;
 use super::{Known, Touch};
 use crate::{
     action::ActionId,
-    seen::{Change, Claim, Key, Uid},
+    seen::{Change, Claim, Key, Run, Uid},
 };
 
 impl Known {
@@ -76,20 +76,21 @@ impl Known {
         let is = |claim: Option<&Claim>, wanted: fn(&Claim) -> bool| claim.is_some_and(wanted);
         keep(&mut self.pending, key, is(after, |claim| claim.is_pending() && !claim.deleting));
         keep(&mut self.lost, key, is(after, |claim| claim.phase == ClaimPhase::Lost));
-        let numbers = [before.and_then(Claim::named), after.and_then(Claim::named)];
-        if numbers[0] != numbers[1] {
-            if let Some(port) = numbers[0] {
+        let runs = [before.and_then(Claim::run), after.and_then(Claim::run)];
+        if runs[0] != runs[1] {
+            for port in runs[0].into_iter().flat_map(Run::iter) {
                 let keys = self.named.entry(port).or_default();
                 keys.retain(|other| other != key);
                 if keys.is_empty() {
                     self.named.remove(&port);
                 }
             }
-            if let Some(port) = numbers[1] {
+            for port in runs[1].into_iter().flat_map(Run::iter) {
                 self.named.entry(port).or_default().push(key.clone());
             }
         }
-        for port in numbers.into_iter().flatten() {
+        let both = [runs[0], runs[1].filter(|run| Some(*run) != runs[0])];
+        for port in both.into_iter().flatten().flat_map(Run::iter) {
             let bound =
                 |key| self.claims.get(key).is_some_and(|claim: &Claim| claim.phase == ClaimPhase::Bound);
             let promised = self.named(port).iter().any(bound);

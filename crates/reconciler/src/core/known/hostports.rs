@@ -72,7 +72,7 @@ impl Known {
 
     pub(super) fn index_hostport(&mut self, port: Port, before: Option<&HostPort>) {
         let after = self.hostports.get(&port);
-        let holder = |hostport: Option<&HostPort>| hostport?.holder.as_ref().map(|holder| holder.key.clone());
+        let holder = |hostport: Option<&HostPort>| hostport?.claim_key().cloned();
         let holders = [holder(before), holder(after)];
         let classes = [before, after].map(|hostport| hostport.map(|hostport| hostport.class.clone()));
         if holders[0] != holders[1] {
@@ -92,6 +92,7 @@ impl Known {
         }
         if let Some(hostport) = after
             && hostport.phase == HostPortPhase::Available
+            && hostport.kept_for.is_none()
         {
             self.available.entry(hostport.class.clone()).or_default().insert(port);
         }
@@ -103,6 +104,7 @@ impl Known {
 
     /// Tells the ledger who has the number: its HostPort, or else a decision under way.
     pub(super) fn enter(&mut self, port: Port) {
+        self.recount_usage(port);
         if let Some(hostport) = self.hostports.get(&port) {
             let hold = match hostport.phase {
                 HostPortPhase::Available => Hold::Available,
@@ -110,7 +112,7 @@ impl Known {
                 HostPortPhase::Released => Hold::Released,
             };
             self.ledger.hold(port, &hostport.class, hold);
-        } else if let Some(class) = self.assumed.get(&port) {
+        } else if let Some((class, _)) = self.assumed.get(&port) {
             self.ledger.hold(port, class, Hold::Bound);
         } else {
             self.ledger.unhold(port);

@@ -1,0 +1,132 @@
+//! Namespaces, and how much each of them has and may have of a class.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use allocator::Port;
+use crds::HostPortPhase;
+
+use super::{Known, Touch};
+use crate::seen::{Change, Class, Key, Labels, Namespace, Quota};
+
+impl Known {
+    pub(super) fn apply_namespace(&mut self, change: Change<Namespace>) {
+        match change {
+            Change::Listing => self.namespace_list.names.clear(),
+            Change::Listed(namespace) => {
+                self.namespace_list.names.insert(namespace.name.clone());
+                self.put_namespace(namespace.name, Some(namespace.labels));
+            }
+            Change::ListDone => {
+                let names = std::mem::take(&mut self.namespace_list.names);
+                let gone = self.namespaces.keys().filter(|name| !names.contains(*name));
+                let gone: Vec<_> = gone.cloned().collect();
+                gone.into_iter().for_each(|name| self.put_namespace(name, None));
+                self.namespace_list.complete = true;
+            }
+            Change::Applied(namespace) => self.put_namespace(namespace.name, Some(namespace.labels)),
+            Change::Deleted(namespace) => self.put_namespace(namespace.name, None),
+        }
+    }
+
+    fn put_namespace(&mut self, name: Arc<str>, labels: Option<Labels>) {
+        if self.namespaces.get(&name) == labels.as_ref() {
+            return;
+        }
+        match labels {
+            Some(labels) => drop(self.namespaces.insert(name.clone(), labels)),
+            None => drop(self.namespaces.remove(&name)),
+        }
+        self.touched.push(Touch::Namespace(name));
+    }
+
+    pub(super) fn apply_quota(&mut self, change: Change<Quota>) {
+        match change {
+            Change::Listing => self.quota_list.names.clear(),
+            Change::Listed(quota) => {
+                self.quota_list.names.insert(quota.key.clone());
+                self.put_quota(quota.key, quota.limits);
+            }
+            Change::ListDone => {
+                let names = std::mem::take(&mut self.quota_list.names);
+                let gone: Vec<_> = self.quotas.keys().filter(|key| !names.contains(*key)).cloned().collect();
+                gone.into_iter().for_each(|key| self.put_quota(key, Vec::new()));
+                self.quota_list.complete = true;
+            }
+            Change::Applied(quota) => self.put_quota(quota.key, quota.limits),
+            Change::Deleted(quota) => self.put_quota(quota.key, Vec::new()),
+        }
+    }
+
+    fn put_quota(&mut self, key: Key, limits: Vec<(Arc<str>, usize)>) {
+        let namespace = key.namespace.clone();
+        let classes: Vec<_> = limits.iter().map(|(class, _)| class.clone()).collect();
+        let before = if limits.is_empty() { self.quotas.remove(&key) } else { self.quotas.insert(key, limits) };
+        let before = before.unwrap_or_default().into_iter().map(|(class, _)| class);
+        for class in before.chain(classes) {
+            self.touched.push(Touch::Room(class, namespace.clone()));
+        }
+    }
+
+    /// Whether the class admits the namespace; `None` if that depends on labels that are not known yet.
+    pub(in crate::core) fn admits(&self, class: &Class, namespace: &str) -> Option<bool> {
+        match (self.namespaces.get(namespace), &class.admits) {
+            (Some(labels), admits) => Some(admits.admits(labels)),
+            (None, crate::seen::Admits::Matching(_)) => None,
+            (None, admits) => Some(admits.admits(&BTreeMap::new())),
+        }
+    }
+
+    /// How many ports of the class the namespace may have, if there is a limit: the lowest of the class's own and
+    /// those of the namespace's quotas.
+    pub(in crate::core) fn limit(&self, class: &str, namespace: &Arc<str>) -> Option<usize> {
+        let from = Key { namespace: namespace.clone(), name: "".into() };
+        let quotas = self.quotas.range(from..).take_while(|(key, _)| key.namespace == *namespace);
+        let limits = quotas.flat_map(|(_, limits)| limits).filter(|(name, _)| **name == *class);
+        let own = self.classes.get(class).and_then(|class| class.max_per_namespace);
+        limits.map(|(_, limit)| *limit).chain(own).min()
+    }
+
+    /// How many ports of the class the namespace has, those that it is about to get among them.
+    pub(in crate::core) fn usage(&self, class: &Arc<str>, namespace: &Arc<str>) -> usize {
+        self.usage.get(&(class.clone(), namespace.clone())).copied().unwrap_or_default()
+    }
+
+    /// The number counts for this class and namespace.
+    pub(in crate::core) fn counts_for(&self, port: Port, class: &Arc<str>, namespace: &Arc<str>) -> bool {
+        self.counted.get(&port).is_some_and(|(of, by)| of == class && by == namespace)
+    }
+
+    /// Every limited namespace: class, namespace, limit and what it has of it.
+    pub(in crate::core) fn limited(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, usize, usize)> {
+        self.usage.iter().filter_map(|((class, namespace), used)| {
+            self.limit(class, namespace).map(|limit| (class, namespace, limit, *used))
+        })
+    }
+
+    /// Counts the number for who has it now, or is about to.
+    pub(super) fn recount_usage(&mut self, port: Port) {
+        let bound = self.hostports.get(&port).filter(|hostport| hostport.phase == HostPortPhase::Bound);
+        let held = bound.and_then(|hostport| {
+            Some((hostport.class.clone(), hostport.holder.as_ref()?.key.namespace.clone()))
+        });
+        let now = held.or_else(|| self.assumed.get(&port).cloned());
+        let before = match &now {
+            Some(now) => self.counted.insert(port, now.clone()),
+            None => self.counted.remove(&port),
+        };
+        if before == now {
+            return;
+        }
+        if let Some(now) = now {
+            *self.usage.entry(now).or_default() += 1;
+        }
+        let Some(before) = before else { return };
+        if let Some(count) = self.usage.get_mut(&before) {
+            *count -= 1;
+            if *count == 0 {
+                self.usage.remove(&before);
+            }
+        }
+        self.touched.push(Touch::Room(before.0, before.1));
+    }
+}

@@ -1,0 +1,129 @@
+//! What a number is to a claim that is to have it: free, its own, to be had, or taken and why.
+
+use std::sync::Arc;
+
+use allocator::{Port, Refusal};
+use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy};
+
+use super::Core;
+use crate::{
+    seen::{Claim, Holder, HostPort, Key, Run},
+    text::Trouble,
+};
+
+/// What a number is to a claim, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Member {
+    /// No HostPort of it stands: it is to be created.
+    Free,
+    /// The claim holds it already, as a member of this block.
+    Ours,
+    /// Its HostPort was the claim's, or that of an earlier claim of its name.
+    Again,
+    /// Its HostPort is nobody's, or kept for the claim.
+    Nobodys,
+    /// Its HostPort is that of another claim of the namespace, which is gone or being deleted.
+    Handed(Holder),
+    /// It cannot be had.
+    Taken(Trouble),
+}
+
+impl Core {
+    /// What the number, one of `run`, is to the claim. Whether somebody is at work on it does not matter here.
+    pub(super) fn member(&self, claim: &Claim, class: &Arc<str>, port: Port, run: Run) -> Member {
+        let namespace = &claim.key.namespace;
+        let foreign = self.known.foreign_to(port, namespace);
+        let Some(hostport) = self.known.hostport(port) else {
+            return match (self.not_in_class(class, port), self.promised_to_another(claim, port)) {
+                (Some(trouble), _) | (None, Some(trouble)) => Member::Taken(trouble),
+                _ if foreign => Member::Taken(Trouble::port_taken(port)),
+                (None, None) => Member::Free,
+            };
+        };
+        if hostport.belongs_to(&claim.uid) {
+            return match hostport.phase {
+                HostPortPhase::Bound if hostport.first() == run.first => Member::Ours,
+                // C6: it is part of another block of the claim.
+                HostPortPhase::Bound if run.count > 1 => Member::Taken(Trouble::port_taken(port)),
+                _ => Member::Again,
+            };
+        }
+        if hostport.class != *class || foreign {
+            return Member::Taken(self.not_to_be_had(claim, class, hostport));
+        }
+        match &hostport.holder {
+            None if hostport.kept_for.as_ref().is_none_or(|kept| *kept == claim.key) => Member::Nobodys,
+            Some(holder) if holder.key == claim.key => Member::Again,
+            Some(holder)
+                if claim.wanted.is_some() && holder.key.namespace == *namespace && self.has_left(holder) =>
+            {
+                Member::Handed(holder.clone())
+            }
+            _ => Member::Taken(self.not_to_be_had(claim, class, hostport)),
+        }
+    }
+
+    /// As far as is known this claim is gone, or being deleted.
+    fn has_left(&self, holder: &Holder) -> bool {
+        self.known.claim(&holder.key).is_none_or(|claim| claim.uid != holder.uid || claim.deleting)
+    }
+
+    /// C7: the Bound status of another claim names the number, though its HostPort is gone.
+    fn promised_to_another(&self, claim: &Claim, port: Port) -> Option<Trouble> {
+        let bound = |key: &&Key| self.known.claim(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
+        let others = self.known.named(port).iter().filter(|other| **other != claim.key);
+        let other = others.filter(bound).min()?;
+        Some(if other.namespace == claim.key.namespace {
+            Trouble::port_held_here(port, &other.name)
+        } else {
+            Trouble::port_taken(port)
+        })
+    }
+
+    /// The class does not hand the number out, or another has it.
+    fn not_to_be_had(&self, claim: &Claim, class: &Arc<str>, hostport: &HostPort) -> Trouble {
+        self.not_in_class(class, hostport.port).unwrap_or_else(|| self.who_has(claim, hostport))
+    }
+
+    /// What to tell a claim of a number that another one holds or held.
+    fn who_has(&self, claim: &Claim, hostport: &HostPort) -> Trouble {
+        let port = hostport.port;
+        let resting = hostport.phase == HostPortPhase::Released
+            && hostport.policy == ReclaimPolicy::Delete
+            && hostport.held_by.is_none();
+        match hostport.claim_key() {
+            _ if resting => {
+                let released = hostport.released_at.unwrap_or_default();
+                let delay = hostport.reuse_delay.unwrap_or_default().as_millis() as i64;
+                Trouble::waiting_for_reuse(port, released, released.saturating_add(delay))
+            }
+            Some(key) if key.namespace == claim.key.namespace && key.name != claim.key.name => {
+                Trouble::port_held_here(port, &key.name)
+            }
+            _ => Trouble::port_taken(port),
+        }
+    }
+
+    /// The class does not hand the number out.
+    pub(super) fn not_in_class(&self, class: &str, port: Port) -> Option<Trouble> {
+        let pools = || self.known.ledger.pools(class).unwrap_or_default();
+        match self.known.ledger.may_have(class, port) {
+            Ok(()) => None,
+            Err(Refusal::NoSuchClass) => Some(Trouble::class_not_found(class)),
+            Err(Refusal::OutsidePools) => Some(Trouble::outside_pools(port, class, pools())),
+            Err(Refusal::Reserved) => Some(Trouble::reserved(port, class)),
+            Err(Refusal::OwnedByOlderClass { class: owner }) => {
+                Some(Trouble::older_class(port, class, &owner))
+            }
+        }
+    }
+
+    /// C6: a Pending claim holds this member of a block, which cannot be completed.
+    pub(super) fn is_hopeless(&self, claim: &Claim, hostport: &HostPort) -> bool {
+        let Some(run) = Run::new(hostport.first(), claim.count).filter(|run| run.count > 1) else {
+            return false;
+        };
+        let taken = |port| matches!(self.member(claim, &hostport.class, port, run), Member::Taken(_));
+        claim.is_pending() && hostport.belongs_to(&claim.uid) && run.iter().any(taken)
+    }
+}
