@@ -49,6 +49,8 @@ pub struct Judge {
     /// A reuseDelay below 40 s is in use: pods in flight are not protected.
     pub short_delays: bool,
     last: BTreeMap<Port, Last>,
+    /// Claims that want certain numbers: these are handed over to them inside the namespace.
+    wanting: BTreeSet<Uid>,
 }
 
 impl Judge {
@@ -118,6 +120,11 @@ impl Judge {
                 }
             }
             _ => {}
+        }
+        if let Changed::Claim(_, Some(claim)) = changed
+            && claim.wanted.is_some()
+        {
+            self.wanting.insert(claim.uid.clone());
         }
         if let Changed::Pod(None, Some(pod)) = changed
             && let Some(it) = self.admitted.get_mut(&pod.key).filter(|_| self.short_delays)
@@ -195,7 +202,7 @@ impl Judge {
         let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
         // Hand-over: inside the namespace, to a claim that wants this very number.
         if last.key.namespace == holder.key.namespace
-            && server.claims.get(&holder.key).is_some_and(|claim| claim.wanted.is_some())
+            && self.wanting.contains(&holder.uid)
         {
             return;
         }

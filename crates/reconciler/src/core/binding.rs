@@ -155,7 +155,15 @@ impl Core {
 
     /// C8: a HostPort that was not this claim's goes to it only if no pod of others carries the number.
     pub(super) fn bind_sees_pods(&mut self, key: &Key, mut bind: Bind, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| carried_outside(pods, bind.run, &key.namespace).is_none()) {
+        let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
+            return self.finish_claim_job(key, ClaimJob::Bind(bind));
+        };
+        let changes_hands = |port: &Port| {
+            let member = self.member(claim, &bind.class, *port, bind.run);
+            matches!(member, Member::Nobodys | Member::Handed(_))
+        };
+        let ports: Vec<Port> = bind.run.iter().filter(changes_hands).collect();
+        if pods.is_ok_and(|pods| !carried_outside(pods, &ports, &key.namespace)) {
             bind.pods_seen = true;
             self.bind_next(key, bind);
         } else {
@@ -205,8 +213,8 @@ impl Core {
     }
 }
 
-/// A pod outside the namespace that carries one of the numbers.
-pub(super) fn carried_outside<'a>(pods: &'a [Pod], run: Run, namespace: &str) -> Option<&'a Pod> {
-    let carries = |pod: &&Pod| pod.ports.iter().any(|port| run.contains(*port));
-    pods.iter().filter(|pod| &*pod.key.namespace != namespace).find(carries)
+/// A pod outside the namespace carries one of the numbers.
+pub(super) fn carried_outside(pods: &[Pod], ports: &[Port], namespace: &str) -> bool {
+    let mut others = pods.iter().filter(|pod| &*pod.key.namespace != namespace);
+    others.any(|pod| pod.ports.iter().any(|port| ports.contains(port)))
 }

@@ -65,7 +65,8 @@ impl Core {
             Some(port) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
                 self.restore(claim, port);
             }
-            Some(_) => {}
+            // What stands under its name is not taken back: it may be released.
+            Some(_) => self.known.ports_of(&claim.key).into_iter().for_each(|port| self.ports.push(port)),
         }
     }
 
@@ -169,7 +170,9 @@ impl Core {
             let Some(run) = Run::new(hostport.first(), claim.count) else { continue };
             if !self.is_hopeless(claim, hostport) {
                 let class = hostport.class.clone();
-                if !self.is_busy_in(run) {
+                if self.is_busy_in(run) {
+                    self.stranded.insert(claim.key.clone());
+                } else {
                     self.begin_bind(claim, run, class);
                 }
                 return true;

@@ -88,7 +88,12 @@ impl Core {
     /// What to tell a claim of a number that another one holds or held.
     fn who_has(&self, claim: &Claim, hostport: &HostPort) -> Trouble {
         let port = hostport.port;
+        let lives = |holder: &Holder| {
+            let claim = self.known.claim(&holder.key).filter(|claim| claim.uid == holder.uid);
+            claim.is_some_and(|claim| claim.is_pending() || claim.names(port))
+        };
         let resting = hostport.phase == HostPortPhase::Released
+            && !hostport.holder.as_ref().is_some_and(lives)
             && hostport.policy == ReclaimPolicy::Delete
             && hostport.held_by.is_none();
         match hostport.claim_key() {

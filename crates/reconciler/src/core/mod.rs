@@ -122,7 +122,7 @@ pub struct Core {
     claim_jobs: HashMap<Key, ClaimJob>,
     /// Claims that are not looked at before this time.
     resting: HashMap<Key, Duration>,
-    /// Pending claims that hold parts of blocks that cannot be completed: whatever changes may change that.
+    /// Pending claims that hold parts of blocks that cannot be completed now: whatever changes may change that.
     stranded: BTreeSet<Key>,
     port_jobs: HashMap<Port, PortJob>,
     /// Numbers that a claim's job works on.

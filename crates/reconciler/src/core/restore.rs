@@ -124,7 +124,7 @@ impl Core {
     }
 
     pub(super) fn restore_sees_pods(&mut self, key: &Key, job: Restore, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| carried_outside(pods, Run { first: job.port, count: 1 }, &key.namespace).is_none()) {
+        if pods.is_ok_and(|pods| !carried_outside(pods, &[job.port], &key.namespace)) {
             self.restore_swap(key, job);
         } else {
             self.end_later(key, ClaimJob::Restore(job), AGAIN);
