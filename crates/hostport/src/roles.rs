@@ -108,7 +108,8 @@ impl Process {
             let admission = ::admission::Admission::new(client.clone(), metrics);
             let install = async {
                 definitions::established(&client).await?;
-                ::admission::install(&client, &target, serving.ca_pem(), &own_namespace).await?;
+                let install = || ::admission::install(&client, &target, serving.ca_pem(), &own_namespace);
+                definitions::patiently(install).await?;
                 readiness.one_is_ready();
                 std::future::pending::<anyhow::Result<()>>().await
             };

@@ -12,7 +12,7 @@ use super::rules::Which::{Requests, Watches, Writes};
 use super::rules::{Rule, judge, rule};
 use super::storm::{Size, Storm};
 use super::witness::Witness;
-use super::world::{Rng, World, in_world};
+use super::world::{Rng, World, in_world, is_soak};
 
 /// Each bad way has a class of so many ports; a few claims have to wait.
 const PORTS: u16 = 160;
@@ -24,7 +24,7 @@ const LATER: Duration = Duration::from_millis(1_500);
 /// Everything that can go wrong, one after the other. A rule of a later line counts only what earlier ones let pass.
 fn ways() -> Vec<(&'static str, Vec<Rule>)> {
     let ours = "/hostport.io/";
-    vec![
+    let mut ways = vec![
         (
             "delay",
             vec![
@@ -54,8 +54,13 @@ fn ways() -> Vec<(&'static str, Vec<Rule>)> {
         ),
         ("reset-after", vec![rule(Requests, "", Every(3), Fate::ResetAfter)]),
         ("gone", vec![rule(Watches, "", Percent(80), Fate::Gone(LATER))]),
-        ("stalled", vec![rule(Watches, ours, First(3), Fate::Stalled(SOON))]),
-    ]
+    ];
+    let slow = [("stalled", Fate::Stalled(SOON)), ("unanswered", Fate::Lost)];
+    match is_soak() {
+        true => ways.extend(slow.map(|(name, fate)| (name, vec![rule(Watches, ours, First(3), fate)]))),
+        false => eprintln!("skipped: {slow:?} by themselves, each takes half a minute (just soak has them)"),
+    }
+    ways
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,13 +95,34 @@ async fn all_faults_of_the_network_at_once_are_survived() -> Result<()> {
         ];
         let mut rules: Vec<Rule> = requests.map(|fate| rule(Requests, "", Percent(4), fate)).to_vec();
         rules.push(rule(Writes, "/hostport.io/", Percent(5), Fate::Conflict));
-        rules.push(rule(Watches, "/hostport.io/", First(1), Fate::Stalled(LATER)));
+        rules.push(rule(Watches, "/hostports?", First(1), Fate::Stalled(LATER)));
+        rules.push(rule(Watches, "/hostportclaims?", First(1), Fate::Lost));
         for fate in [Fate::Gone(LATER), Fate::Gone(SOON), Fate::Broken, Fate::ResetBefore, Fate::TooMany(1)] {
             rules.push(rule(Watches, "", Percent(12), fate));
         }
         survives(world, "mixed", 40_000, rules, &mut rng).await?;
         world.stays_quiet().await?;
         eprintln!("seen: {}", witness.testify().await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_while_the_api_server_is_in_trouble_waits_for_it() -> Result<()> {
+    in_world("bad-start", async |world| {
+        for role in ["controller", "admission"] {
+            for fate in [Fate::Broken, Fate::ResetBefore] {
+                let rules = vec![rule(Requests, "", First(3), fate), rule(Requests, "", Every(3), fate)];
+                let (judge, struck) = judge(rules, Rng::seeded(role)?);
+                let proxy = Proxy::start(world, judge).await?;
+                let operator = world.operator(role, proxy.kubeconfig()).await?;
+                ensure!(
+                    struck.by(1) > 0 && operator.exited().is_none(),
+                    "{fate:?} hit no second call of {role}"
+                );
+            }
+        }
         Ok(())
     })
     .await
