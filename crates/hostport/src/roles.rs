@@ -19,6 +19,10 @@ use crate::{
     logging,
 };
 
+/// A connection on which nothing comes for so long while something is awaited is dead; the default of five minutes would
+/// leave a watch blind whose begin is never answered. Watches end after 24 s, lists come in pages.
+const SILENCE: Duration = Duration::from_secs(30);
+
 pub(crate) async fn controller(common: CommonOptions, options: &ControllerOptions) -> anyhow::Result<()> {
     let mut process = Process::start(common, 1).await?;
     process.add_controller(options);
@@ -58,6 +62,7 @@ impl Process {
         let mut config =
             Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
         config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(SILENCE);
         let client = Client::try_from(config).context("connect to the cluster")?;
         let (stop, _) = watch::channel(false);
         let readiness = Readiness::awaiting(parts);
