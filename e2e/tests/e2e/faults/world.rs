@@ -180,21 +180,12 @@ impl World {
 
     /// I9: no write of a controller in ten seconds.
     pub(super) async fn stays_quiet(&self) -> Result<()> {
-        self.no_write_in(QUIET).await
-    }
-
-    /// The same for a part of a test that has many: a short look, ten seconds in a soak.
-    pub(super) async fn rests(&self) -> Result<()> {
-        self.no_write_in(if is_soak() { QUIET } else { Duration::from_secs(2) }).await
-    }
-
-    async fn no_write_in(&self, quiet: Duration) -> Result<()> {
         tokio::time::sleep(UNDER_WAY).await;
         let before = self.writes()?.len();
         ensure!(before > 0, "the audit log has no write of a controller at all: this proves nothing");
-        tokio::time::sleep(quiet).await;
+        tokio::time::sleep(QUIET).await;
         let new: Vec<String> = self.writes()?.drain(before..).map(|write| write.0).collect();
-        ensure!(new.is_empty(), "{} writes in {quiet:?}:\n{}", new.len(), new.join("\n"));
+        ensure!(new.is_empty(), "{} writes in {QUIET:?}:\n{}", new.len(), new.join("\n"));
         Ok(())
     }
 
