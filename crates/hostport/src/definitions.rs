@@ -75,17 +75,17 @@ pub(crate) async fn established(client: &Client) -> anyhow::Result<()> {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     for crd in crds::all() {
         let name = crd.name_any();
-        let established = patiently(|| async {
-            let found = await_condition(api.clone(), &name, is_crd_established()).await;
-            found.with_context(|| format!("wait for {name}"))
-        });
-        match timeout(2 * PATIENCE, established).await {
-            Ok(found) => drop(found?),
-            Err(_) => bail!(
-                "CustomResourceDefinition {name} is not served by this cluster. Apply the definitions first: hostport \
-                 crds | kubectl apply --server-side -f -"
-            ),
-        }
+        patiently(|| async {
+            let established = await_condition(api.clone(), &name, is_crd_established());
+            match timeout(PATIENCE, established).await {
+                Ok(found) => found.with_context(|| format!("wait for {name}")),
+                Err(_) => bail!(
+                    "CustomResourceDefinition {name} is not served by this cluster. Apply the definitions first: \
+                     hostport crds | kubectl apply --server-side -f -"
+                ),
+            }
+        })
+        .await?;
     }
     Ok(())
 }

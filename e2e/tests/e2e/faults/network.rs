@@ -56,10 +56,15 @@ fn ways() -> Vec<(&'static str, Vec<Rule>)> {
         ("reset-after", vec![rule(Requests, "", Every(3), Fate::ResetAfter)]),
         ("gone", vec![rule(Watches, "", First(10), Fate::Gone(LATER))]),
     ];
-    let slow = [("stalled", Fate::Stalled(SOON)), ("unanswered", Fate::Lost)];
+    let slow = [
+        ("stalled", vec![rule(Watches, ours, First(3), Fate::Stalled(SOON))]),
+        ("unanswered", vec![rule(Watches, ours, First(3), Fate::Lost)]),
+    ];
     match is_soak() {
-        true => ways.extend(slow.map(|(name, fate)| (name, vec![rule(Watches, ours, First(3), fate)]))),
-        false => eprintln!("skipped: {slow:?} by themselves, each takes half a minute (just soak has them)"),
+        true => ways.extend(slow),
+        false => {
+            eprintln!("skipped: {}, which take long (just soak has them)", slow.map(|way| way.0).join(", "))
+        }
     }
     ways
 }
@@ -83,6 +88,22 @@ async fn each_fault_of_the_network_is_survived() -> Result<()> {
         assert_ledger_is_sound(world.client()).await?;
         eprintln!("seen: {}", witness.testify().await?);
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_the_api_server_asks_for_is_kept_however_long() -> Result<()> {
+    if !is_soak() {
+        eprintln!("skipped: it takes half a minute (just soak has it)");
+        return Ok(());
+    }
+    in_world("network-long-wait", async |world| {
+        let mut rng = Rng::seeded("long wait")?;
+        // Longer than a call is waited for that is not answered at all; the API server asks for 32 s at most.
+        let rules = vec![rule(Writes, "/hostport.io/", First(3), Fate::TooMany(20))];
+        let _survivor = survives(world, "much-later", 42_000, rules, &mut rng).await?;
+        world.stays_quiet().await
     })
     .await
 }
