@@ -122,7 +122,7 @@ async fn full(args: &Args) -> Result<Side> {
     let ready = start.elapsed();
     restart::settled(&load.client).await?;
     let writes = Writes::read(&load.client).await?.since(&before).all();
-    println!("first start: ready after {:.1?}, {writes} writes until all was settled", ready);
+    println!("first start: ready after {ready:.1?}, {writes} writes until all was settled");
     ensure!(writes < 500.0, "the controller does not agree with what was loaded: this measures nothing");
     Ok(Side { load, controller, made: 100, cluster })
 }

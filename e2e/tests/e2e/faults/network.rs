@@ -63,7 +63,7 @@ fn ways() -> Vec<(&'static str, Vec<Rule>)> {
     match is_soak() {
         true => ways.extend(slow),
         false => {
-            eprintln!("skipped: {}, which take long (just soak has them)", slow.map(|way| way.0).join(", "))
+            eprintln!("skipped: {}, which take long (just soak has them)", slow.map(|way| way.0).join(", "));
         }
     }
     ways
