@@ -33,6 +33,14 @@ bench:
     cargo bench --package e2e --bench bind
     cargo bench --package e2e --bench admission
 
+# The same of a large cluster: 60,000 bound claims, 20,000 pods
+scale *ARGS:
+    cargo bench --package e2e --bench scale -- {{ ARGS }}
+
+# The fault tests again and again, each time with another seed, for HOSTPORT_SOAK_MINUTES (30)
+soak *ARGS:
+    cargo soak {{ ARGS }}
+
 # All that CI does
 ci:
     .ci/run

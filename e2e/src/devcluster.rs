@@ -5,14 +5,17 @@ mod access;
 mod commands;
 mod credentials;
 mod home;
+mod restart;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use kube::config::Kubeconfig;
+use tokio::net::UnixStream;
 
 use crate::controlplane::{Binaries, Program};
 use crate::eventually;
@@ -61,10 +64,20 @@ pub struct User {
 #[derive(Debug)]
 pub struct DevCluster {
     /// Empty for a cluster of somebody else. Dropped first: the folder goes after those who write into it.
-    children: Vec<Guarded>,
+    children: Mutex<Vec<Child>>,
     home: Home,
     kubeconfig: PathBuf,
     binaries: Option<Binaries>,
+}
+
+/// A program of a cluster, and how to start it again.
+#[derive(Debug)]
+struct Child {
+    program: Program,
+    arguments: Vec<String>,
+    process: Guarded,
+    /// It was stopped on purpose.
+    stopped: bool,
 }
 
 impl DevCluster {
@@ -82,7 +95,7 @@ impl DevCluster {
         crate::init();
         let binaries = tokio::task::spawn_blocking(Binaries::find_or_build).await??;
         let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
-        let mut cluster = DevCluster { children: Vec::new(), home, kubeconfig, binaries: Some(binaries) };
+        let cluster = DevCluster { children: Mutex::default(), home, kubeconfig, binaries: Some(binaries) };
 
         let mut attempt = 1;
         while let Err(error) = cluster.boot(options).await {
@@ -91,8 +104,7 @@ impl DevCluster {
             }
             tracing::info!("the port of the API server was taken meanwhile; trying another");
             attempt += 1;
-            guarded::stop(&cluster.children, Duration::ZERO);
-            cluster.children.clear();
+            cluster.end(Duration::ZERO);
         }
         Ok(cluster)
     }
@@ -115,7 +127,7 @@ impl DevCluster {
         let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
         credentials::write(&kubeconfig, &serde_yaml_ng::to_string(&current)?)?;
 
-        let cluster = DevCluster { children: Vec::new(), home, kubeconfig, binaries: None };
+        let cluster = DevCluster { children: Mutex::default(), home, kubeconfig, binaries: None };
         let version = cluster.client().await?.apiserver_version().await.with_context(|| {
             format!("the cluster of the current context {context} does not answer; is it up?")
         })?;
@@ -155,19 +167,27 @@ impl DevCluster {
 
     /// The process id of a program of this cluster; nothing if this cluster does not run it.
     pub fn pid(&self, program: Program) -> Option<u32> {
-        self.children.iter().find(|child| child.name() == program.name()).map(Guarded::pid)
+        self.children().iter().find(|child| child.program == program).map(|child| child.process.pid())
     }
 
-    /// An error that names the first program that has ended, and the end of its log; nothing while all run.
+    /// An error that names the first program that has ended by itself, and the end of its log; nothing while all run.
     pub fn died(&self) -> Option<anyhow::Error> {
-        let child = self.children.iter().find(|child| child.exited().is_some())?;
+        self.died_of(&Program::ALL)
+    }
+
+    fn died_of(&self, programs: &[Program]) -> Option<anyhow::Error> {
+        let children = self.children();
+        let ended = |child: &&Child| {
+            programs.contains(&child.program) && !child.stopped && child.process.exited().is_some()
+        };
+        let child = &children.iter().find(ended)?.process;
         let status = child.exited()?;
         let (name, log) = (child.name(), child.log().display());
         Some(anyhow::anyhow!("{name} ended ({status}); the end of {log}:\n{}", child.log_tail(15)))
     }
 
     /// One attempt to start everything, with an empty store and new credentials.
-    async fn boot(&mut self, options: &Options) -> Result<()> {
+    async fn boot(&self, options: &Options) -> Result<()> {
         let start = Instant::now();
         let dir = self.home.path().to_owned();
         commands::remove_store(&dir)?;
@@ -178,21 +198,12 @@ impl DevCluster {
         let has_controllers = self.has(Program::ControllerManager);
 
         self.spawn(Program::Etcd, commands::etcd())?;
-        self.until("etcd to listen", || async {
-            ensure!(dir.join(commands::ETCD_SOCKET).exists(), "etcd has made no socket");
-            Ok(())
-        })
-        .await?;
+        self.etcd_listens().await?;
 
         let mut arguments = commands::apiserver(endpoint, has_controllers);
         arguments.extend_from_slice(&options.apiserver_args);
         self.spawn(Program::ApiServer, arguments)?;
-        let client = self.client().await?;
-        self.until("the API server to be ready", || async {
-            client.request_text(ready_request()?).await?;
-            Ok(())
-        })
-        .await?;
+        self.api_server_is_ready().await?;
         tracing::info!("API server ready after {:.1?}, data and logs in {}", start.elapsed(), dir.display());
 
         for (program, arguments, more) in [
@@ -210,7 +221,30 @@ impl DevCluster {
         self.binaries.as_ref().is_some_and(|binaries| binaries.path(program).is_some())
     }
 
-    fn spawn(&mut self, program: Program, arguments: Vec<String>) -> Result<()> {
+    async fn etcd_listens(&self) -> Result<()> {
+        self.until("etcd to listen", || async {
+            UnixStream::connect(self.dir().join(commands::ETCD_SOCKET)).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn api_server_is_ready(&self) -> Result<()> {
+        let client = self.client().await?;
+        self.until("the API server to be ready", || async {
+            client.request_text(ready_request()?).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    fn spawn(&self, program: Program, arguments: Vec<String>) -> Result<()> {
+        let process = self.run(program, &arguments, &format!("{program}.log"))?;
+        self.children().push(Child { program, arguments, process, stopped: false });
+        Ok(())
+    }
+
+    fn run(&self, program: Program, arguments: &[String], log: &str) -> Result<Guarded> {
         let path = self.binaries.as_ref().and_then(|binaries| binaries.path(program));
         let mut command = guarded::command(path.with_context(|| format!("there is no {program}"))?);
         // The arguments name files of the folder, relative to it: a socket's path may have 108 characters only.
@@ -219,9 +253,7 @@ impl DevCluster {
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(proxy);
         }
-        let log = self.home.path().join(format!("{program}.log"));
-        self.children.push(Guarded::spawn(program.name(), command, log)?);
-        Ok(())
+        Guarded::spawn(program.name(), command, self.home.path().join(log))
     }
 
     /// Waits for a step of the start, but not for a program that has died.
@@ -231,7 +263,8 @@ impl DevCluster {
         Fut: Future<Output = Result<()>>,
     {
         let outcome = eventually(READY, what, || {
-            let died = self.died();
+            // The others end when they cannot reach the API server while they start.
+            let died = self.died_of(&[Program::Etcd, Program::ApiServer]);
             let step = step();
             async move {
                 match died {
@@ -243,7 +276,7 @@ impl DevCluster {
         .await;
         match outcome {
             Ok(outcome) => outcome,
-            Err(timeout) => match self.children.last() {
+            Err(timeout) => match self.children().last().map(|child| &child.process) {
                 Some(child) => {
                     bail!("{timeout:#}; the end of {}:\n{}", child.log().display(), child.log_tail(15))
                 }
@@ -253,15 +286,26 @@ impl DevCluster {
     }
 
     fn port_was_taken(&self) -> bool {
-        self.children
-            .iter()
-            .any(|child| child.exited().is_some() && child.log_tail(50).contains("address already in use"))
+        let refused = |child: &Guarded| {
+            child.exited().is_some() && child.log_tail(50).contains("address already in use")
+        };
+        self.children().iter().any(|child| refused(&child.process))
+    }
+
+    fn end(&self, grace: Duration) {
+        let children = std::mem::take(&mut *self.children());
+        let processes: Vec<Guarded> = children.into_iter().map(|child| child.process).collect();
+        guarded::stop(&processes, grace);
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<Child>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for DevCluster {
     fn drop(&mut self) {
-        guarded::stop(&self.children, GRACE);
+        self.end(GRACE);
     }
 }
 

@@ -78,6 +78,12 @@ impl Operator {
         drop(self);
     }
 
+    /// The same for one that is kept, to be asked how it ended.
+    pub fn crash(&self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait_until(Instant::now() + Duration::from_secs(10));
+    }
+
     /// What a Deployment does: SIGTERM, and 30 s later SIGKILL (which is an error here).
     pub async fn terminate(self) -> Result<ExitStatus> {
         self.process.signal(Signal::TERM);

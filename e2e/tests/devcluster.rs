@@ -105,6 +105,54 @@ async fn each_test_has_a_namespace_in_which_pods_can_be_created() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_cluster_outlives_a_kill_of_etcd_and_a_restart_of_its_api_server() -> Result<()> {
+    let cluster = DevCluster::start(Options::default()).await?;
+    let kept = ["get", "configmap", "kept", "-o", "jsonpath={.metadata.uid}"];
+    let (etcd, api_server) = (cluster.pid(Program::Etcd), cluster.pid(Program::ApiServer));
+
+    // The controller manager has come up: while it starts it would end without an API server.
+    eventually(SOON, "the controller manager to work", || async {
+        let account = cluster.kubectl(["get", "serviceaccount", "default"]).await?;
+        let is_there = cluster.pid(Program::ControllerManager).is_some();
+        ensure!(account.status.success() || !is_there, "{account:?}");
+        Ok(())
+    })
+    .await?;
+    let create = cluster.kubectl(["create", "configmap", "kept"]).await?;
+    ensure!(create.status.success(), "{create:?}");
+    let before = cluster.kubectl(kept).await?.stdout;
+
+    // Killed just after an acknowledged write.
+    cluster.kill_etcd()?;
+    ensure!(etcd.is_some_and(|pid| !runs(pid)), "etcd is still there");
+    ensure!(cluster.kill_etcd().is_err(), "it cannot be killed twice");
+    let start = Instant::now();
+    cluster.start_etcd().await?;
+    eprintln!("etcd is back after {:.1?}", start.elapsed());
+    ensure!(cluster.pid(Program::Etcd) != etcd && cluster.pid(Program::ApiServer) == api_server);
+    let after = cluster.kubectl(kept).await?;
+    ensure!(after.stdout == before && !before.is_empty(), "{after:?}");
+
+    let start = Instant::now();
+    cluster.restart_api_server().await?;
+    eprintln!("the API server is back after {:.1?}", start.elapsed());
+    ensure!(cluster.pid(Program::ApiServer) != api_server && api_server.is_some_and(|pid| !runs(pid)));
+    let after = cluster.kubectl(kept).await?;
+    ensure!(after.stdout == before, "{after:?}");
+    if let Some(died) = cluster.died() {
+        return Err(died);
+    }
+
+    let dir = cluster.dir().to_owned();
+    let pids: Vec<u32> = RUN_BY_US.into_iter().filter_map(|program| cluster.pid(program)).collect();
+    ensure!(pids.iter().all(|pid| runs(*pid)), "not all run: {pids:?}");
+    drop(cluster);
+    ensure!(pids.iter().all(|pid| !runs(*pid)), "something outlived its cluster");
+    ensure!(!dir.exists(), "{} is still there", dir.display());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_program_that_dies_during_the_start_is_named_with_the_end_of_its_log() {
     let options = Options { apiserver_args: vec!["--no-such-flag".to_owned()], ..Options::default() };
 

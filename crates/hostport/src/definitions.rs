@@ -10,12 +10,13 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::wait::{await_condition, conditions::is_crd_established},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli;
 
 const FIELD_MANAGER: &str = "hostport";
 const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Prints the definitions, or writes them into a folder.
 pub(crate) fn print(dir: Option<&Path>) -> anyhow::Result<()> {
@@ -60,7 +61,11 @@ pub(crate) async fn apply(client: &Client) -> anyhow::Result<()> {
     for crd in crds::all() {
         let name = crd.name_any();
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &params, &Patch::Apply(&crd)).await.with_context(|| format!("apply {name}"))?;
+        patiently(|| async {
+            let applied = api.patch(&name, &params, &Patch::Apply(&crd)).await;
+            applied.with_context(|| format!("apply {name}"))
+        })
+        .await?;
     }
     Ok(())
 }
@@ -70,21 +75,68 @@ pub(crate) async fn established(client: &Client) -> anyhow::Result<()> {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     for crd in crds::all() {
         let name = crd.name_any();
-        let established = await_condition(api.clone(), &name, is_crd_established());
-        match timeout(PATIENCE, established).await {
-            Ok(found) => drop(found.with_context(|| format!("wait for {name}"))?),
-            Err(_) => bail!(
-                "CustomResourceDefinition {name} is not served by this cluster. Apply the definitions first: hostport \
-                 crds | kubectl apply --server-side -f -"
-            ),
-        }
+        patiently(|| async {
+            let established = await_condition(api.clone(), &name, is_crd_established());
+            match timeout(PATIENCE, established).await {
+                Ok(found) => found.with_context(|| format!("wait for {name}")),
+                Err(_) => bail!(
+                    "CustomResourceDefinition {name} is not served by this cluster. Apply the definitions first: \
+                     hostport crds | kubectl apply --server-side -f -"
+                ),
+            }
+        })
+        .await?;
     }
     Ok(())
 }
 
+/// Repeats a step of the start for a while, as long as it may pass by itself: an API server that is starting or busy is
+/// no reason to end.
+pub(crate) async fn patiently<T, F>(mut step: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match step().await {
+            Err(error) if may_pass(&error) && Instant::now() < until => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the API server does not answer well; trying again"
+                );
+                sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Not so what the API server says of the request itself.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let refused = |status: u16| (400..500).contains(&status) && status != 429;
+    error.chain().all(|cause| match cause.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => !refused(status.code),
+        _ => true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
+
+    #[test]
+    fn a_refusal_does_not_pass_by_itself_and_trouble_of_the_server_does() {
+        let answer = |code| {
+            let status = Status { code, ..Status::default() };
+            anyhow::Error::new(kube::Error::Api(Box::new(status))).context("apply it")
+        };
+
+        assert!([429, 500, 503].iter().all(|code| may_pass(&answer(*code))));
+        assert!([400, 403, 404, 409, 422].iter().all(|code| !may_pass(&answer(*code))));
+        assert!(may_pass(&anyhow::anyhow!("connection reset")));
+    }
 
     #[test]
     fn the_folder_gets_a_file_for_each_definition() {

@@ -19,6 +19,13 @@ use crate::{
     logging,
 };
 
+/// A call that is not answered for so long never will be: the connection is dead. To wait because the API server has
+/// said so (429) does not count.
+const ANSWER: Duration = Duration::from_secs(15);
+/// The same for watches, which end after 24 s. Nothing else ends a watch whose begin is never answered: the client's
+/// default is no limit.
+const SILENCE: Duration = Duration::from_secs(30);
+
 pub(crate) async fn controller(common: CommonOptions, options: &ControllerOptions) -> anyhow::Result<()> {
     let mut process = Process::start(common, 1).await?;
     process.add_controller(options);
@@ -46,6 +53,7 @@ pub(crate) async fn dev(
 struct Process {
     common: CommonOptions,
     client: Client,
+    watching: Client,
     registry: Registry,
     readiness: Readiness,
     parts: JoinSet<(&'static str, anyhow::Result<()>)>,
@@ -58,10 +66,24 @@ impl Process {
         let mut config =
             Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
         config.connect_timeout = Some(Duration::from_secs(10));
+        config.write_timeout = Some(ANSWER);
+        config.read_timeout = Some(SILENCE);
+        // Counted from the request, not from when the connection was used last.
+        config.reset_reader_on_write = true;
+        let watching = Client::try_from(config.clone()).context("connect to the cluster")?;
+        config.read_timeout = Some(ANSWER);
         let client = Client::try_from(config).context("connect to the cluster")?;
         let (stop, _) = watch::channel(false);
         let readiness = Readiness::awaiting(parts);
-        Ok(Self { common, client, registry: Registry::default(), readiness, parts: JoinSet::new(), stop })
+        Ok(Self {
+            common,
+            client,
+            watching,
+            registry: Registry::default(),
+            readiness,
+            parts: JoinSet::new(),
+            stop,
+        })
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
@@ -75,11 +97,13 @@ impl Process {
             binds_in_flight: options.binds_in_flight.into(),
             seed: u64::from(std::process::id()) << 32 | u64::from(jitter()),
         };
-        let (client, stopped, readiness) = (self.client.clone(), self.stopped(), self.readiness.clone());
+        let clients =
+            reconciler::shell::Clients { watches: self.watching.clone(), requests: self.client.clone() };
+        let (stopped, readiness) = (self.stopped(), self.readiness.clone());
         self.parts.spawn(async move {
             let run = async {
-                definitions::established(&client).await?;
-                reconciler::shell::run(client, config, metrics, || readiness.one_is_ready(), stopped).await
+                definitions::established(&clients.watches).await?;
+                reconciler::shell::run(clients, config, metrics, || readiness.one_is_ready(), stopped).await
             };
             ("controller", run.await)
         });
@@ -102,13 +126,15 @@ impl Process {
         metrics.register(&mut self.registry);
         tracing::info!(%addr, "serving webhooks");
 
-        let (client, stopped, readiness) = (self.client.clone(), self.stopped(), self.readiness.clone());
+        let (client, watching) = (self.client.clone(), self.watching.clone());
+        let (stopped, readiness) = (self.stopped(), self.readiness.clone());
         let own_namespace = options.target.namespace.clone();
         self.parts.spawn(async move {
             let admission = ::admission::Admission::new(client.clone(), metrics);
             let install = async {
-                definitions::established(&client).await?;
-                ::admission::install(&client, &target, serving.ca_pem(), &own_namespace).await?;
+                definitions::established(&watching).await?;
+                let install = || ::admission::install(&client, &target, serving.ca_pem(), &own_namespace);
+                definitions::patiently(install).await?;
                 readiness.one_is_ready();
                 std::future::pending::<anyhow::Result<()>>().await
             };

@@ -41,8 +41,12 @@ pub(crate) struct Times {
 }
 
 impl Load {
-    /// Applies the definitions and a class of all ports, and watches claims.
-    pub(crate) async fn prepare(cluster: &DevCluster, workers: usize) -> Result<Self> {
+    /// Applies the definitions and a class of these ports, and watches claims.
+    pub(crate) async fn prepare(
+        cluster: &DevCluster,
+        workers: usize,
+        (start, end): (u16, u16),
+    ) -> Result<Self> {
         let client = cluster.client().await?;
         let definitions = Api::<CustomResourceDefinition>::all(client.clone());
         for crd in crds::all() {
@@ -50,7 +54,7 @@ impl Load {
         }
         let class: HostPortClass = serde_json::from_value(json!({
             "apiVersion": "hostport.io/v1alpha1", "kind": "HostPortClass", "metadata": { "name": CLASS },
-            "spec": { "pools": [{ "start": 1024, "end": 65535 }] },
+            "spec": { "pools": [{ "start": start, "end": end }] },
         }))?;
         eventually(Duration::from_secs(30), "the definitions to be served", || async {
             Ok(Api::all(client.clone()).create(&PostParams::default(), &class).await?)

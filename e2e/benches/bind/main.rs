@@ -4,6 +4,7 @@
 mod load;
 mod null;
 mod process;
+mod usage;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ use e2e::{
 
 use crate::{
     load::{Load, Writes},
-    process::{Child, Usage},
+    process::Child,
+    usage::Usage,
 };
 
 /// Binds claims on a devcluster and prints throughput, latency, writes and footprint beside a null operator's.
@@ -113,7 +115,7 @@ async fn rounds(args: &Args) -> Result<()> {
 
 async fn one_round(args: &Args, subject: Subject) -> Result<Round> {
     let cluster = DevCluster::start(Options::default()).await?;
-    let load = Load::prepare(&cluster, args.workers).await?;
+    let load = Load::prepare(&cluster, args.workers, (1024, 65535)).await?;
     let running = subject.start(&cluster).await?;
     // A few claims first: connections, caches and the API server's own start are not what is measured.
     load.bind(0, 100).await?;
@@ -137,7 +139,7 @@ async fn growth(args: &Args, held: usize) -> Result<()> {
     let mut columns = Vec::new();
     for subject in [Subject::Null, Subject::Hostport] {
         let cluster = DevCluster::start(Options::default()).await?;
-        let load = Load::prepare(&cluster, args.workers).await?;
+        let load = Load::prepare(&cluster, args.workers, (1024, 65535)).await?;
         let running = subject.start(&cluster).await?;
         load.bind(0, 100).await?;
         let mut column = Vec::new();

@@ -1,28 +1,19 @@
-//! What a process costs: its CPU time and its memory, read from /proc.
+//! The operators that are measured, as processes.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use e2e::operator::Operator;
 
-/// Ticks a second in /proc/PID/stat; fixed on Linux.
-const TICKS: f64 = 100.0;
+use crate::usage::Usage;
 
 /// An operator that is measured; ended when dropped.
 pub(crate) enum Child {
     Operator(Operator),
     Null(process::Child),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) cpu: Duration,
-    pub(crate) rss_mib: f64,
 }
 
 impl Child {
@@ -37,15 +28,7 @@ impl Child {
             Child::Operator(operator) => operator.pid(),
             Child::Null(child) => child.id(),
         };
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the operator has ended")?;
-        // The name, in parentheses, may hold spaces: count from its end. Fields 14 and 15 are user and system time.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks =
-            |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let kib: f64 = rss.trim().trim_end_matches(" kB").parse()?;
-        Ok(Usage { cpu: Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS), rss_mib: kib / 1024.0 })
+        Usage::of(pid)
     }
 }
 
@@ -55,12 +38,5 @@ impl Drop for Child {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-impl Usage {
-    /// CPU since then; memory as it is now.
-    pub(crate) fn since(self, earlier: &Usage) -> Usage {
-        Usage { cpu: self.cpu.saturating_sub(earlier.cpu), ..self }
     }
 }

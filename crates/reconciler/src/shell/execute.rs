@@ -28,8 +28,9 @@ use crate::{
     seen::{Pod, Version},
 };
 
-/// How long one attempt may take. The API server itself gives up after 34 s.
-const ATTEMPT: Duration = Duration::from_secs(15);
+/// How long one attempt may take, with all the waits in it that the API server asks for (429, Retry-After): the client
+/// keeps to them. Silence ends it sooner, by the client's read timeout.
+const ATTEMPT: Duration = Duration::from_secs(600);
 /// How many requests may be under way at once.
 const CONCURRENCY: usize = 64;
 

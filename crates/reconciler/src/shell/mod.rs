@@ -26,6 +26,14 @@ use crate::{
 /// How many of what waits is taken in before the core is asked again.
 const BATCH: usize = 1024;
 
+/// Ways to the API server. They differ in how long silence on a connection is borne: a watch may have nothing to say.
+pub struct Clients {
+    /// For watches and their first lists.
+    pub watches: Client,
+    /// For everything else. Its read timeout is what ends a request that is never answered.
+    pub requests: Client,
+}
+
 /// Runs the reconciler until `shutdown` resolves or something that it cannot go on without fails.
 ///
 /// `ready` is told once every kind has been listed.
@@ -33,7 +41,7 @@ const BATCH: usize = 1024;
 /// # Errors
 /// The API server's store went back in time, or a task of ours died.
 pub async fn run(
-    client: Client,
+    clients: Clients,
     config: Config,
     metrics: Metrics,
     ready: impl FnOnce() + Send,
@@ -44,11 +52,11 @@ pub async fn run(
 
     let mut tasks = JoinSet::new();
     let (events, mut seen) = mpsc::channel(4 * BATCH);
-    Watches { client: client.clone(), events }.spawn(&mut tasks);
-    tasks.spawn(watch_for_rewind(client.clone()));
+    Watches { client: clients.watches, events }.spawn(&mut tasks);
+    tasks.spawn(watch_for_rewind(clients.requests.clone()));
 
     let (outcomes, mut answered) = mpsc::unbounded_channel();
-    let executor = Executor::new(client, outcomes, metrics.clone());
+    let executor = Executor::new(clients.requests, outcomes, metrics.clone());
     let mut core = Core::new(config);
     let mut ready = Some(ready);
     tokio::pin!(shutdown);

@@ -10,7 +10,7 @@ use e2e::eventually;
 use serde_json::json;
 
 use super::ledger::Ledger;
-use super::proxy::{Fate, Proxy, Write};
+use super::proxy::{Call, Fate, Proxy};
 use super::storm::{Size, Storm};
 use super::witness::Witness;
 use super::world::{Rng, SOON, World, in_world};
@@ -18,7 +18,7 @@ use super::world::{Rng, SOON, World, in_world};
 const PORT: u16 = 25_000;
 
 /// Loses every write of this kind to HostPorts.
-fn loses(method: Method) -> impl FnMut(&Write) -> Fate + Send + 'static {
+fn loses(method: Method) -> impl FnMut(&Call) -> Fate + Send + 'static {
     move |write| if write.is(&method, "hostports") { Fate::Lost } else { Fate::Pass }
 }
 
@@ -83,12 +83,12 @@ async fn a_late_write_of_a_former_leader_hits_nothing() -> Result<()> {
 }
 
 /// Of claims and HostPorts. What a class counts is put right with its next status, events may be told twice.
-fn is_grant(write: &Write) -> bool {
-    write.path.contains("/hostportclaims/") || write.path.contains("/hostports")
+fn is_grant(write: &Call) -> bool {
+    write.is_write() && (write.path.contains("/hostportclaims/") || write.path.contains("/hostports"))
 }
 
 /// Sends the write; it must be refused and leave the HostPort as it is.
-async fn hits_nothing(world: &World, write: &Write) -> Result<()> {
+async fn hits_nothing(world: &World, write: &Call) -> Result<()> {
     let holder = || async {
         let hostport: HostPort = world.hostports().get(&PORT.to_string()).await?;
         Ok::<_, anyhow::Error>((hostport.metadata.uid, hostport.metadata.resource_version, hostport.spec))

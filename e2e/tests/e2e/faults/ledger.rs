@@ -38,6 +38,13 @@ impl Ledger {
         })
     }
 
+    /// Namespace and name of the claims of a class.
+    pub(super) fn claims_of(&self, class: &str) -> BTreeSet<(String, String)> {
+        let of_class = |claim: &&HostPortClaim| claim.spec.host_port_class_name.as_deref() == Some(class);
+        let name = |claim: &HostPortClaim| (claim.namespace().unwrap_or_default(), claim.name_any());
+        self.claims.iter().filter(of_class).map(name).collect()
+    }
+
     /// Grants of which only the first of the two writes has happened.
     pub(super) fn half_done(&self) -> usize {
         let unbound: BTreeSet<_> = self

@@ -1,16 +1,19 @@
-//! A way to the API server that remembers every write as it was sent, and can lose it: before it arrives, or the answer
-//! to it. What was lost or done can be sent again later.
+//! A way to the API server on which things go wrong: requests are lost, late, refused or cut off, watches go silent. It
+//! remembers every call as it was sent; what was lost or done can be sent again later.
 
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use e2e::eventually;
+use futures::{StreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -18,19 +21,28 @@ use tokio::task::JoinHandle;
 
 use super::world::{SOON, World};
 
-/// A request that changes something.
-#[derive(Clone, Debug)]
-pub(super) struct Write {
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
-    content_type: String,
+    headers: HeaderMap,
     body: Bytes,
 }
 
-impl Write {
+impl Call {
     /// Of a kind of ours, not of its status.
     pub(super) fn is(&self, method: &Method, kind: &str) -> bool {
         self.method == *method && self.path.contains(&format!("/{kind}")) && !self.path.contains("/status")
+    }
+
+    /// It changes something.
+    pub(super) fn is_write(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    pub(super) fn is_watch(&self) -> bool {
+        self.method == Method::GET && self.path.contains("watch=true")
     }
 
     pub(super) fn json(&self) -> Value {
@@ -39,14 +51,21 @@ impl Write {
 
     /// Sends it, maybe once more; what the API server says.
     pub(super) async fn send(&self, client: &Client) -> Result<StatusCode> {
-        let request = http::Request::builder().method(&self.method).uri(&self.path);
-        let request = request.header(header::CONTENT_TYPE, &self.content_type);
-        let answer = client.send(request.body(self.body.to_vec().into())?).await?;
-        Ok(answer.status())
+        Ok(client.send(self.onward()?).await?.status())
+    }
+
+    fn onward(&self) -> Result<http::Request<kube::client::Body>> {
+        let mut request = http::Request::builder().method(&self.method).uri(&self.path);
+        for name in [header::CONTENT_TYPE, header::ACCEPT] {
+            if let Some(value) = self.headers.get(&name) {
+                request = request.header(name, value);
+            }
+        }
+        Ok(request.body(self.body.to_vec().into())?)
     }
 }
 
-/// What becomes of a write.
+/// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It arrives, and so does its answer.
@@ -57,15 +76,41 @@ pub(super) enum Fate {
     AnswerLost,
     /// It arrives, and is answered as if nobody knew.
     Disowned,
+    /// It arrives, but not before.
+    Late(Duration),
+    /// It does not arrive; the answer says that somebody else was quicker.
+    Conflict,
+    /// It does not arrive; the answer tells to come again after so many seconds.
+    TooMany(u64),
+    /// It does not arrive; the answer is 500.
+    Broken,
+    /// It does not arrive, the connection is reset.
+    ResetBefore,
+    /// It arrives, the connection is reset instead of an answer.
+    ResetAfter,
+    /// Of a watch: from then on nothing comes any more, not even the end.
+    Stalled(Duration),
+    /// Of a watch: then it is told that its version is too old.
+    Gone(Duration),
 }
 
-type Judge = Box<dyn FnMut(&Write) -> Fate + Send>;
+/// A call, what became of it, and when its answer was begun.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) call: Call,
+    pub(super) fate: Fate,
+    pub(super) began: Instant,
+    pub(super) answered: Option<Instant>,
+}
+
+type Judge = Box<dyn FnMut(&Call) -> Fate + Send>;
 
 struct Shared {
     client: Client,
     judge: Mutex<Judge>,
-    writes: Mutex<Vec<Write>>,
-    lost: Mutex<Vec<Write>>,
+    writes: Mutex<Vec<Call>>,
+    lost: Mutex<Vec<Call>>,
+    attempts: Mutex<Vec<Attempt>>,
 }
 
 /// Serves until dropped.
@@ -76,13 +121,17 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// `judge` decides on each write.
+    /// `judge` decides on each call.
     pub(super) async fn start(
         world: &World,
-        judge: impl FnMut(&Write) -> Fate + Send + 'static,
+        judge: impl FnMut(&Call) -> Fate + Send + 'static,
     ) -> Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        // A connection that ends before its answer is reset, not closed.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_zero_linger();
+        });
         let kubeconfig = world.cluster().dir().join(format!("proxy-{}.kubeconfig", address.port()));
         let name = "proxy";
         let content = json!({
@@ -93,10 +142,11 @@ impl Proxy {
         });
         fs::write(&kubeconfig, content.to_string())?;
         let shared = Arc::new(Shared {
-            client: world.client(),
+            client: world.controllers_client().await?,
             judge: Mutex::new(Box::new(judge)),
             writes: Mutex::default(),
             lost: Mutex::default(),
+            attempts: Mutex::default(),
         });
         let app = Router::new().fallback(forward).with_state(shared.clone());
         let server = tokio::spawn(async move {
@@ -111,17 +161,22 @@ impl Proxy {
     }
 
     /// Every write that has arrived.
-    pub(super) fn writes(&self) -> Vec<Write> {
+    pub(super) fn writes(&self) -> Vec<Call> {
         lock(&self.shared.writes).clone()
     }
 
     /// Every write that was lost, or whose answer was.
-    pub(super) fn lost(&self) -> Vec<Write> {
+    pub(super) fn lost(&self) -> Vec<Call> {
         lock(&self.shared.lost).clone()
     }
 
+    /// Every call, in the order in which they came.
+    pub(super) fn attempts(&self) -> Vec<Attempt> {
+        lock(&self.shared.attempts).clone()
+    }
+
     /// Waits until a write was lost.
-    pub(super) async fn until_lost(&self) -> Result<Write> {
+    pub(super) async fn until_lost(&self) -> Result<Call> {
         eventually(SOON, "a write to be lost", || async {
             let writes = self.writes();
             self.lost().pop().with_context(|| format!("of {} writes all arrived: {writes:?}", writes.len()))
@@ -150,45 +205,89 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 impl Shared {
     async fn forward(&self, request: Request) -> Result<Response> {
         let (head, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await?;
-        let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let content_type =
-            head.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let write = (head.method != Method::GET).then(|| Write {
-            method: head.method.clone(),
-            path: path.clone(),
-            content_type: content_type.to_owned(),
-            body: body.clone(),
-        });
-        let fate = write.as_ref().map_or(Fate::Pass, |write| lock(&self.judge)(write));
-        if let Some(write) = write.clone().filter(|_| fate == Fate::Lost) {
-            lock(&self.lost).push(write);
-            return std::future::pending().await;
-        }
+        let call = Call {
+            method: head.method,
+            path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            headers: head.headers,
+            body: to_bytes(body, usize::MAX).await?,
+        };
+        let fate = lock(&self.judge)(&call);
+        let number = {
+            let mut attempts = lock(&self.attempts);
+            attempts.push(Attempt { call: call.clone(), fate, began: Instant::now(), answered: None });
+            attempts.len() - 1
+        };
+        let answer = self.answer(call, fate).await;
+        lock(&self.attempts)[number].answered = Some(Instant::now());
+        answer
+    }
 
-        let mut onward = http::Request::builder().method(head.method).uri(path);
-        for name in [header::CONTENT_TYPE, header::ACCEPT] {
-            if let Some(value) = head.headers.get(&name) {
-                onward = onward.header(name, value);
-            }
-        }
-        let answer = self.client.send(onward.body(body.to_vec().into())?).await?;
-        if let Some(write) = write {
-            lock(&self.writes).push(write.clone());
-            match fate {
-                Fate::Disowned => return Ok(StatusCode::GATEWAY_TIMEOUT.into_response()),
-                Fate::AnswerLost => lock(&self.lost).push(write),
-                Fate::Pass | Fate::Lost => {}
-            }
-            if fate == Fate::AnswerLost {
+    async fn answer(&self, call: Call, fate: Fate) -> Result<Response> {
+        match fate {
+            Fate::Lost => {
+                lock(&self.lost).push(call);
                 return std::future::pending().await;
             }
+            Fate::Late(delay) => tokio::time::sleep(delay).await,
+            Fate::Conflict => return Ok(conflict(&call)),
+            Fate::TooMany(seconds) => {
+                return Ok((StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds)], "later")
+                    .into_response());
+            }
+            Fate::Broken => return Ok((StatusCode::INTERNAL_SERVER_ERROR, "broken").into_response()),
+            Fate::ResetBefore => return Ok(reset()),
+            _ => {}
+        }
+
+        let answer = self.client.send(call.onward()?).await?;
+        if call.is_write() {
+            lock(&self.writes).push(call.clone());
+        }
+        match fate {
+            Fate::Disowned => return Ok(StatusCode::GATEWAY_TIMEOUT.into_response()),
+            Fate::ResetAfter => return Ok(reset()),
+            Fate::AnswerLost => {
+                lock(&self.lost).push(call);
+                return std::future::pending().await;
+            }
+            _ => {}
         }
         let (head, body) = answer.into_parts();
         let mut back = Response::builder().status(head.status);
-        if let Some(value) = head.headers.get(header::CONTENT_TYPE) {
-            back = back.header(header::CONTENT_TYPE, value);
+        for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+            if let Some(value) = head.headers.get(&name) {
+                back = back.header(name, value);
+            }
         }
-        Ok(back.body(Body::new(body))?)
+        let told = Body::new(body).into_data_stream();
+        Ok(back.body(match fate {
+            Fate::Stalled(after) => {
+                Body::from_stream(told.take_until(tokio::time::sleep(after)).chain(stream::pending()))
+            }
+            Fate::Gone(after) => {
+                let gone = Ok(Bytes::from(format!("{GONE}\n")));
+                Body::from_stream(told.take_until(tokio::time::sleep(after)).chain(stream::iter([gone])))
+            }
+            _ => Body::from_stream(told),
+        })?)
     }
+}
+
+/// What the API server says in a watch whose version it has forgotten.
+const GONE: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}"#;
+
+/// The API server has another word for names that are taken.
+fn conflict(call: &Call) -> Response {
+    let reason = if call.method == Method::POST { "AlreadyExists" } else { "Conflict" };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "somebody else was quicker", "reason": reason, "code": 409,
+    });
+    (StatusCode::CONFLICT, axum::Json(status)).into_response()
+}
+
+/// An answer that breaks before its first byte: the server gives the connection up.
+fn reset() -> Response {
+    let broken = stream::iter([Err::<Bytes, _>(std::io::Error::other("reset on purpose"))]);
+    Body::from_stream(broken).into_response()
 }

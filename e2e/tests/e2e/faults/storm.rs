@@ -1,16 +1,21 @@
 //! Many claims created, deleted and made again by several tenants at once. What is done is a matter of the seed alone,
-//! and how fast is a matter of permits.
+//! and how fast is a matter of permits. A worker whose request is not answered, or with an error that may pass, makes it
+//! again: also while the control plane is down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use crds::HostPortClaim;
+use e2e::eventually;
 use kube::Client;
 use kube::api::{Api, DeleteParams, PostParams};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::world::{Rng, World, claim_of};
+use super::world::{Rng, SOON, World, claim_of};
 
 /// How many requests are under way at once.
 const WORKERS: usize = 8;
@@ -34,27 +39,69 @@ struct Step {
     class: usize,
 }
 
+impl Step {
+    async fn take(&self, api: &Api<HostPortClaim>, claim: &HostPortClaim) -> Result<(), kube::Error> {
+        match self.make {
+            true => api.create(&PostParams::default(), claim).await.map(drop),
+            false => api.delete(&self.name, &DeleteParams::default()).await.map(drop),
+        }
+    }
+
+    /// The request that was made before has done it already.
+    fn is_done(&self, error: &kube::Error) -> bool {
+        let done = if self.make { 409 } else { 404 };
+        matches!(error, kube::Error::Api(status) if status.code == done)
+    }
+}
+
 /// Work that goes on as fast as it is permitted.
 pub(super) struct Storm {
     pub(super) steps: usize,
+    /// Namespace and name of the claims that will be there in the end.
+    pub(super) left: BTreeSet<(String, String)>,
     permits: Arc<Semaphore>,
+    taken: Arc<AtomicUsize>,
     workers: JoinSet<Result<()>>,
 }
 
 impl Storm {
     /// Makes the namespaces and begins, without permits.
     pub(super) async fn start(world: &World, size: &Size, classes: &[&str], rng: &mut Rng) -> Result<Storm> {
-        for number in 0..NAMESPACES {
-            world.namespace(&namespace(number)).await?;
+        Storm::among(world, "tenant", size, classes, rng).await
+    }
+
+    /// The same among other tenants.
+    pub(super) async fn among(
+        world: &World,
+        tenants: &str,
+        size: &Size,
+        classes: &[&str],
+        rng: &mut Rng,
+    ) -> Result<Storm> {
+        let namespaces: Vec<String> = (0..NAMESPACES).map(|number| format!("{tenants}-{number}")).collect();
+        for namespace in &namespaces {
+            world.namespace(namespace).await?;
         }
         let share = |all: usize| all / WORKERS;
-        let mut storm = Storm { steps: 0, permits: Arc::new(Semaphore::new(0)), workers: JoinSet::new() };
+        let (client, permits) = (world.plain_client().await?, Arc::new(Semaphore::new(0)));
+        let (left, workers, taken) = (BTreeSet::new(), JoinSet::new(), Arc::default());
+        let mut storm = Storm { steps: 0, left, permits, taken, workers };
         for worker in 0..WORKERS {
             let size = Size { made: share(size.made), at_most: share(size.at_most), left: share(size.left) };
             let plan = plan(worker, &size, classes.len(), &mut rng.fork());
             storm.steps += plan.len();
+            for step in &plan {
+                let claim = (namespaces[step.namespace].clone(), step.name.clone());
+                if step.make {
+                    storm.left.insert(claim)
+                } else {
+                    storm.left.remove(&claim)
+                };
+            }
             let classes = classes.iter().map(|&class| class.to_owned()).collect();
-            storm.workers.spawn(work(world.client(), plan, classes, storm.permits.clone()));
+            let namespaces = namespaces.clone();
+            let (permits, taken) = (storm.permits.clone(), storm.taken.clone());
+            storm.workers.spawn(work(client.clone(), plan, namespaces, classes, permits, taken));
         }
         Ok(storm)
     }
@@ -64,18 +111,24 @@ impl Storm {
         self.permits.add_permits(steps);
     }
 
-    /// Lets all steps be taken and waits for the last.
-    pub(super) async fn finish(mut self) -> Result<()> {
+    /// Waits until so many steps have been taken.
+    pub(super) async fn has_taken(&self, steps: usize) -> Result<()> {
+        eventually(SOON, "the storm to go on", || async {
+            let taken = self.taken.load(Ordering::Relaxed);
+            ensure!(taken >= steps, "{taken} of {steps} steps are taken");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets all steps be taken and waits for the last; the claims that are left.
+    pub(super) async fn finish(mut self) -> Result<BTreeSet<(String, String)>> {
         self.permits.add_permits(self.steps);
         while let Some(ended) = self.workers.join_next().await {
             ended??;
         }
-        Ok(())
+        Ok(self.left)
     }
-}
-
-fn namespace(number: usize) -> String {
-    format!("tenant-{number}")
 }
 
 /// Mostly claims at first, then as many deletions; a fifth of the claims are of a name that was used before.
@@ -100,18 +153,34 @@ fn plan(worker: usize, size: &Size, classes: usize, rng: &mut Rng) -> Vec<Step> 
     steps
 }
 
-async fn work(client: Client, plan: Vec<Step>, classes: Vec<String>, permits: Arc<Semaphore>) -> Result<()> {
+async fn work(
+    client: Client,
+    plan: Vec<Step>,
+    namespaces: Vec<String>,
+    classes: Vec<String>,
+    permits: Arc<Semaphore>,
+    taken: Arc<AtomicUsize>,
+) -> Result<()> {
     for step in plan {
         permits.acquire().await?.forget();
-        let api: Api<HostPortClaim> = Api::namespaced(client.clone(), &namespace(step.namespace));
-        let (name, class) = (&step.name, &classes[step.class]);
-        if step.make {
-            let made = api.create(&PostParams::default(), &claim_of(name, class)?).await;
-            made.with_context(|| format!("create claim {name}"))?;
-        } else {
-            let deleted = api.delete(name, &DeleteParams::default()).await;
-            deleted.with_context(|| format!("delete claim {name}"))?;
+        let api: Api<HostPortClaim> = Api::namespaced(client.clone(), &namespaces[step.namespace]);
+        let claim = claim_of(&step.name, &classes[step.class])?;
+        let doing = || format!("{} claim {}", if step.make { "create" } else { "delete" }, step.name);
+        let until = Instant::now() + SOON;
+        let mut again = false;
+        while let Err(error) = step.take(&api, &claim).await {
+            if again && step.is_done(&error) {
+                break;
+            }
+            let may_pass =
+                !matches!(&error, kube::Error::Api(status) if status.code < 500 && status.code != 429);
+            if !may_pass || Instant::now() > until {
+                return Err(error).with_context(doing);
+            }
+            again = true;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        taken.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

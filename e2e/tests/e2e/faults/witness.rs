@@ -1,10 +1,11 @@
 //! Sees every version of every claim and HostPort, in the order in which they were stored, and notes each that should
-//! never have been.
+//! never have been. One that is told to be patient outlives outages: an API server that starts anew has forgotten what
+//! happened before, so there it lists again and compares with what it saw last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use crds::{ClaimPhase, HostPort, HostPortClaim, HostPortPhase};
@@ -16,6 +17,9 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::world::SOON;
+
+/// How long a patient one waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Watches until dropped.
 pub(super) struct Witness {
@@ -39,6 +43,8 @@ pub(super) struct Notes {
     pub(super) frees: usize,
     /// How often a port changed its holder without being given back: a claim made again.
     pub(super) rebinds: usize,
+    /// How often something may have happened unseen.
+    pub(super) gaps: usize,
     /// The port of each claim uid that is or was Bound.
     ports: BTreeMap<String, u16>,
     /// The claim that is Bound to each port, by uid and name.
@@ -53,12 +59,21 @@ pub(super) struct Notes {
 type Versions = BTreeMap<String, String>;
 
 impl Witness {
-    /// Begins with what is there now.
+    /// Begins with what is there now. A gap is an error.
     pub(super) async fn start(client: Client) -> Result<Witness> {
+        Witness::watching(client, false).await
+    }
+
+    /// The same, for a control plane that goes away and comes back.
+    pub(super) async fn patient(client: Client) -> Result<Witness> {
+        Witness::watching(client, true).await
+    }
+
+    async fn watching(client: Client, patient: bool) -> Result<Witness> {
         let notes = Arc::default();
         let mut witness = Witness { client, notes, watches: JoinSet::new() };
-        witness.watch::<HostPortClaim>(Notes::see_claim).await?;
-        witness.watch::<HostPort>(Notes::see_hostport).await?;
+        witness.watch::<HostPortClaim>(patient, Notes::see_claim, Notes::only_claims).await?;
+        witness.watch::<HostPort>(patient, Notes::see_hostport, Notes::only_hostports).await?;
         Ok(witness)
     }
 
@@ -83,36 +98,94 @@ impl Witness {
         Ok(notes)
     }
 
-    async fn watch<K>(&mut self, see: fn(&mut Notes, K, bool)) -> Result<()>
+    async fn watch<K>(
+        &mut self,
+        patient: bool,
+        see: fn(&mut Notes, K, bool),
+        only: fn(&mut Notes, &BTreeSet<String>),
+    ) -> Result<()>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let (api, notes) = (Api::<K>::all(self.client.clone()), self.notes.clone());
-        let list = api.list(&ListParams::default()).await?;
-        let mut version = list.metadata.resource_version.context("a list without a version")?;
-        list.items.into_iter().for_each(|object| see(&mut lock(&notes), object, true));
+        let mut version = list(&api, &notes, see, only).await?;
         self.watches.spawn(async move {
             loop {
-                let events = api.watch(&WatchParams::default(), &version).await?;
-                pin_mut!(events);
-                while let Some(event) = events.next().await {
-                    // A gap would hide what this looks for: every error is one.
-                    let (object, lives) = match event? {
-                        WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
-                        WatchEvent::Deleted(object) => (object, false),
-                        WatchEvent::Bookmark(bookmark) => {
-                            version = bookmark.metadata.resource_version;
-                            continue;
-                        }
-                        WatchEvent::Error(error) => bail!("watching {}: {error:?}", K::kind(&())),
-                    };
-                    version = object.resource_version().context("an object without a version")?;
-                    see(&mut lock(&notes), object, lives);
+                let Err(error) = follow(&api, &notes, see, &mut version).await else { continue };
+                if !patient {
+                    return Err(error);
+                }
+                tokio::time::sleep(PAUSE).await;
+                if error.downcast_ref::<Forgotten>().is_some()
+                    && let Ok(listed) = list(&api, &notes, see, only).await
+                {
+                    version = listed;
+                    lock(&notes).gaps += 1;
                 }
             }
         });
         Ok(())
     }
+}
+
+/// The API server does not know any more what happened since.
+#[derive(Debug)]
+struct Forgotten;
+
+impl fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the version to go on from is too old")
+    }
+}
+
+impl std::error::Error for Forgotten {}
+
+/// Sees all there is, and that there is no more; the version of that.
+async fn list<K>(
+    api: &Api<K>,
+    notes: &Mutex<Notes>,
+    see: fn(&mut Notes, K, bool),
+    only: fn(&mut Notes, &BTreeSet<String>),
+) -> Result<String>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let list = api.list(&ListParams::default()).await?;
+    let version = list.metadata.resource_version.context("a list without a version")?;
+    let mut notes = lock(notes);
+    only(&mut notes, &list.items.iter().filter_map(ResourceExt::uid).collect());
+    list.items.into_iter().for_each(|object| see(&mut notes, object, true));
+    Ok(version)
+}
+
+/// Sees what happens until the watch ends.
+async fn follow<K>(
+    api: &Api<K>,
+    notes: &Mutex<Notes>,
+    see: fn(&mut Notes, K, bool),
+    version: &mut String,
+) -> Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + 'static,
+{
+    let events = api.watch(&WatchParams::default(), version).await?;
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        // A gap would hide what this looks for: every error is one.
+        let (object, lives) = match event? {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
+            WatchEvent::Deleted(object) => (object, false),
+            WatchEvent::Bookmark(bookmark) => {
+                *version = bookmark.metadata.resource_version;
+                continue;
+            }
+            WatchEvent::Error(error) if error.code == 410 => bail!(Forgotten),
+            WatchEvent::Error(error) => bail!("watching {}: {error:?}", K::kind(&())),
+        };
+        *version = object.resource_version().context("an object without a version")?;
+        see(&mut lock(notes), object, lives);
+    }
+    Ok(())
 }
 
 fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
@@ -129,15 +202,27 @@ where
 
 impl fmt::Display for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Notes { statuses, exhausted, binds, rebinds, frees, .. } = self;
+        let Notes { statuses, exhausted, binds, rebinds, frees, gaps, .. } = self;
         write!(
             f,
-            "{statuses} statuses ({exhausted} PoolExhausted), {binds} binds, {rebinds} re-binds, {frees} frees"
+            "{statuses} statuses ({exhausted} PoolExhausted), {binds} binds, {rebinds} re-binds, {frees} frees, {gaps} \
+             gaps"
         )
     }
 }
 
 impl Notes {
+    /// After a gap: what is not among these went away unseen.
+    fn only_claims(&mut self, uids: &BTreeSet<String>) {
+        self.claim_versions.retain(|uid, _| uids.contains(uid));
+        self.holders.retain(|_, holder| uids.contains(&holder.0));
+    }
+
+    fn only_hostports(&mut self, uids: &BTreeSet<String>) {
+        self.hostport_versions.retain(|uid, _| uids.contains(uid));
+        self.hostports.retain(|_, hostport| hostport.uid().is_some_and(|uid| uids.contains(&uid)));
+    }
+
     fn see_claim(&mut self, claim: HostPortClaim, lives: bool) {
         let (Some(uid), Some(version)) = (claim.uid(), claim.resource_version()) else { return };
         let name = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,8 @@ use e2e::operator::Operator;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -80,16 +81,32 @@ impl World {
         self.client.clone()
     }
 
+    /// The admin's client, one that tries everything once.
+    pub(super) async fn plain_client(&self) -> Result<Client> {
+        plain_client(self.cluster.kubeconfig()).await
+    }
+
+    /// The same of the controllers' user.
+    pub(super) async fn controllers_client(&self) -> Result<Client> {
+        plain_client(&self.cluster.kubeconfig_of(CONTROLLER)).await
+    }
+
     /// A controller that is ready.
     pub(super) async fn controller(&self) -> Result<Operator> {
         let kubeconfig = self.cluster.kubeconfig_of(CONTROLLER).display().to_string();
         self.operator("controller", &kubeconfig).await
     }
 
+    /// Admission that is ready.
+    pub(super) async fn admission(&self) -> Result<Operator> {
+        let kubeconfig = self.cluster.kubeconfig_of(CONTROLLER).display().to_string();
+        self.operator("admission", &kubeconfig).await
+    }
+
     /// The same, or another role of the binary, by another way to the API server.
     pub(super) async fn operator(&self, role: &str, kubeconfig: &str) -> Result<Operator> {
         let mut args = vec![role, "--log", "info,reconciler=debug"];
-        if role == "dev" {
+        if role != "controller" {
             args.extend(["--webhook-listen", "127.0.0.1:0"]);
         }
         Operator::start(&self.cluster, &args, &[("KUBECONFIG", kubeconfig)]).await
@@ -184,6 +201,13 @@ impl World {
     }
 }
 
+async fn plain_client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
 fn write_of_a_controller(line: &str) -> Option<(String, u64)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let (user, verb) = (line["user"]["username"].as_str()?, line["verb"].as_str()?);
@@ -201,6 +225,11 @@ pub(super) fn claim_of(name: &str, class: &str) -> Result<HostPortClaim> {
 pub(super) fn port_of(claim: &HostPortClaim) -> Option<u16> {
     let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
     status.port.map(crds::Port::get)
+}
+
+/// Whether there is time: `just soak`.
+pub(super) fn is_soak() -> bool {
+    env::var_os("HOSTPORT_SOAK_MINUTES").is_some()
 }
 
 /// Numbers that a seed repeats (splitmix64).
