@@ -155,13 +155,46 @@ impl Ledger {
         }
     }
 
-    /// A free number of the class, by its strategy. It stays free until [`Ledger::hold`] is called for it.
+    /// A free number of the class, by its strategy; one of its static band only if there is no other. It stays
+    /// free until [`Ledger::hold`] is called for it.
     pub fn pick(&mut self, class: &str) -> Option<Port> {
         let pool = self.classes.pool(class)?;
         match pool.spec.strategy {
-            Strategy::Sequential => pool.free.first(),
-            Strategy::Random => pool.free.nth(self.random.below(pool.free.len())),
+            Strategy::Sequential => pool.free.next_at_or_after(pool.dynamic).or_else(|| pool.free.first()),
+            Strategy::Random => {
+                let low = pool.free.rank(pool.dynamic);
+                let (below, candidates) = match pool.free.len() - low {
+                    0 => (0, low),
+                    high => (low, high),
+                };
+                pool.free.nth(below + self.random.below(candidates))
+            }
         }
+    }
+
+    /// The first of `count` consecutive free numbers of the class: the lowest such run above its static band,
+    /// else the lowest of all; with [`Strategy::Random`] the next above a number drawn by lot.
+    pub fn pick_run(&mut self, class: &str, count: usize) -> Option<Port> {
+        if count == 1 {
+            return self.pick(class);
+        }
+        let lot = match self.classes.pool(class)?.spec.strategy {
+            Strategy::Sequential => None,
+            Strategy::Random => self.pick(class),
+        };
+        let pool = self.classes.pool(class)?;
+        if pool.free.len() < count {
+            return None;
+        }
+        let above = |from: Port| pool.free.first_run(from, count);
+        lot.and_then(above).or_else(|| above(pool.dynamic)).or_else(|| above(Port::MIN))
+    }
+
+    /// The lowest numbers that the class owns, as far as automatic picks leave them to claims that want a certain
+    /// number: first and last, if there is such a band.
+    #[must_use]
+    pub fn static_band(&self, class: &str) -> Option<(Port, Port)> {
+        self.classes.pool(class)?.band
     }
 
     /// The lowest HostPort of the class that is available, wherever its pools are now. Use it before a free
@@ -260,6 +293,9 @@ impl Ledger {
             pool.conflict = owned.count_common(&given);
             owned.remove_all(&given);
             pool.capacity = owned.len();
+            let band = class::static_band(pool.capacity);
+            pool.dynamic = owned.nth(band).unwrap_or(Port::MIN);
+            pool.band = band.checked_sub(1).and_then(|last| Some((owned.first()?, owned.nth(last)?)));
             pool.foreign = owned.count_common(&self.squatted);
 
             for range in owned.ranges() {

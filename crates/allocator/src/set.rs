@@ -150,6 +150,34 @@ impl PortSet {
         Some(port_at(word, lowest(rest)))
     }
 
+    /// How many ports of the set are below `port`.
+    #[must_use]
+    pub fn rank(&self, port: Port) -> usize {
+        let word = port.index() / WORD;
+        let (group, block) = (word / GROUP, word / BLOCK);
+        let blocks = self.bits.blocks[..block].iter().copied().map(usize::from).sum::<usize>();
+        let groups = &self.bits.groups[block * (BLOCK / GROUP)..group];
+        let words = &self.bits.words[group * GROUP..word];
+        let below = self.word(word) & !from_bit(port.index());
+        blocks
+            + groups.iter().copied().map(usize::from).sum::<usize>()
+            + words.iter().chain([&below]).map(|word| word.count_ones() as usize).sum::<usize>()
+    }
+
+    /// The lowest port, `from` or above it, with which `count` consecutive ports of the set begin. Takes as many
+    /// steps as there are shorter runs before it.
+    #[must_use]
+    pub fn first_run(&self, from: Port, count: usize) -> Option<Port> {
+        let mut start = self.next_at_or_after(from)?;
+        loop {
+            let end = self.end_of_run(start);
+            if usize::from(end.get() - start.get()) + 1 >= count {
+                return Some(start);
+            }
+            start = self.next_at_or_after(end.next()?)?;
+        }
+    }
+
     /// Its ports, in ascending order.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {

@@ -71,6 +71,27 @@ impl Model {
         self.included(class).into_iter().filter(free).collect()
     }
 
+    /// The free numbers that automatic picks prefer: those above the static band, if there are any.
+    fn preferred(&self, class: &str) -> BTreeSet<Port> {
+        let free = self.free(class);
+        let owned: Vec<Port> =
+            self.included(class).into_iter().filter(|port| self.owner(*port) == Some(class)).collect();
+        let band = if owned.len() <= 16 { 0 } else { (owned.len() / 32).clamp(16, 128) };
+        let above: BTreeSet<Port> = free.iter().copied().filter(|port| !owned[..band].contains(port)).collect();
+        if above.is_empty() { free } else { above }
+    }
+
+    /// The first numbers of all runs of so many free numbers.
+    fn runs(&self, class: &str, count: u16) -> BTreeSet<Port> {
+        let free = self.free(class);
+        let begins = |port: &Port| {
+            (0..count).all(|index| {
+                port.get().checked_add(index).and_then(Port::new).is_some_and(|member| free.contains(&member))
+            })
+        };
+        free.iter().copied().filter(begins).collect()
+    }
+
     fn holding(&self, class: &str, hold: Hold) -> impl Iterator<Item = Port> {
         self.holds.iter().filter(move |(_, held)| **held == (class, hold)).map(|(port, _)| *port)
     }
@@ -181,9 +202,21 @@ proptest! {
                 prop_assert_eq!(ledger.counts(class), model.counts(class), "{} after {:?}", class, step);
                 prop_assert_eq!(ledger.free_count(class), free.len());
                 prop_assert_eq!(ledger.available(class), model.holding(class, Hold::Available).next());
-                match (ledger.pick(class), model.classes.get(class).map(|spec| spec.strategy)) {
-                    (Some(port), Some(Picking::Random)) => prop_assert!(free.contains(&port)),
-                    (picked, _) => prop_assert_eq!(picked, free.first().copied()),
+                let preferred = model.preferred(class);
+                let strategy = model.classes.get(class).map(|spec| spec.strategy);
+                match (ledger.pick(class), strategy) {
+                    (Some(port), Some(Picking::Random)) => prop_assert!(preferred.contains(&port)),
+                    (picked, _) => prop_assert_eq!(picked, preferred.first().copied()),
+                }
+                for count in [2, 5, 17] {
+                    let runs = model.runs(class, count);
+                    match (ledger.pick_run(class, count.into()), strategy) {
+                        (Some(first), Some(Picking::Random)) => prop_assert!(runs.contains(&first)),
+                        (first, _) => {
+                            let above = runs.iter().find(|first| preferred.first() <= Some(*first));
+                            prop_assert_eq!(first, above.or(runs.first()).copied());
+                        }
+                    }
                 }
             }
             for &port in &asked {

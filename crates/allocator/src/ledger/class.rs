@@ -9,10 +9,10 @@ use crate::set::PortSet;
 /// How a class picks among its free numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// The lowest free number.
+    /// The lowest free number above the static band.
     #[default]
     Sequential,
-    /// Any free number, all equally likely.
+    /// Any free number above the static band, all equally likely.
     Random,
 }
 
@@ -53,6 +53,15 @@ impl ClassSpec {
         }
         ports
     }
+}
+
+/// How many of the lowest numbers of a class automatic picks leave to claims that want a certain number: a 32nd,
+/// at least 16, at most 128, none if there are no more than 16. As kube-apiserver does with node ports (KEP-3668).
+pub(super) fn static_band(capacity: usize) -> usize {
+    const LEAST: usize = 16;
+    const MOST: usize = 128;
+    const SHARE: usize = 32;
+    if capacity <= LEAST { 0 } else { (capacity / SHARE).clamp(LEAST, MOST) }
 }
 
 /// How many numbers of a class are in which state. HostPorts are counted with the class they name, also outside

@@ -46,6 +46,10 @@ pub(super) struct Pool {
     pub(super) text: String,
     pub(super) free: PortSet,
     pub(super) capacity: usize,
+    /// The first number above the static band: where automatic picks begin.
+    pub(super) dynamic: Port,
+    /// First and last number of the static band.
+    pub(super) band: Option<(Port, Port)>,
     pub(super) foreign: usize,
     pub(super) reserved: usize,
     pub(super) conflict: usize,
@@ -56,7 +60,17 @@ impl Pool {
     pub(super) fn new(spec: ClassSpec) -> Self {
         let mut text = String::new();
         write_ranges(&mut text, spec.pools.iter().copied()).expect("a String takes all that is written");
-        Self { spec, text, free: PortSet::new(), capacity: 0, foreign: 0, reserved: 0, conflict: 0 }
+        Self {
+            spec,
+            text,
+            free: PortSet::new(),
+            capacity: 0,
+            dynamic: Port::MIN,
+            band: None,
+            foreign: 0,
+            reserved: 0,
+            conflict: 0,
+        }
     }
 }
 

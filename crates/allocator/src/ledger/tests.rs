@@ -33,7 +33,7 @@ fn ledger(classes: &[(&str, ClassSpec)]) -> Ledger {
 
 #[test]
 fn a_sequential_class_grants_its_lowest_free_number() {
-    let mut ledger = ledger(&[("games", class(0, &[(7000, 7099)]))]);
+    let mut ledger = ledger(&[("games", class(0, &[(7000, 7015)]))]);
 
     ledger.hold(port(7000), "games", Hold::Bound);
     assert_eq!(ledger.pick("games"), Some(port(7001)));
@@ -44,13 +44,55 @@ fn a_sequential_class_grants_its_lowest_free_number() {
 
 #[test]
 fn a_random_class_grants_every_free_number_and_no_other() {
-    let spec = ClassSpec { strategy: Strategy::Random, ..class(0, &[(7000, 7009), (9000, 9009)]) };
+    let spec = ClassSpec { strategy: Strategy::Random, ..class(0, &[(7000, 7007), (9000, 9007)]) };
     let mut ledger = ledger(&[("games", spec)]);
     ledger.hold(port(7003), "games", Hold::Bound);
 
     let picked: PortSet = (0..1000).filter_map(|_| ledger.pick("games")).collect();
 
-    assert_eq!(picked.to_string(), "7000-7002,7004-7009,9000-9009");
+    assert_eq!(picked.to_string(), "7000-7002,7004-7007,9000-9007");
+}
+
+#[test]
+fn automatic_picks_take_the_static_band_last() {
+    for strategy in [Strategy::Sequential, Strategy::Random] {
+        let spec = ClassSpec { strategy, ..class(0, &[(7000, 7009), (9000, 9009)]) };
+        let mut ledger = ledger(&[("games", spec)]);
+        assert_eq!(ledger.static_band("games"), Some((port(7000), port(9005))));
+
+        let picked: Vec<_> = (0..20)
+            .map_while(|_| ledger.pick("games").inspect(|&port| ledger.hold(port, "games", Hold::Bound)))
+            .collect();
+
+        let (above, band) = picked.split_at(4);
+        assert!(above.iter().all(|picked| *picked >= port(9006)), "{above:?}");
+        assert_eq!(band.iter().collect::<std::collections::BTreeSet<_>>().len(), 16);
+    }
+}
+
+#[test]
+fn the_static_band_is_a_32nd_of_the_class_within_limits() {
+    let sizes = [(1, 0), (16, 0), (17, 16), (512, 16), (1024, 32), (4096, 128), (65000, 128)];
+
+    for (capacity, band) in sizes {
+        assert_eq!(class::static_band(capacity), band, "of {capacity}");
+    }
+}
+
+#[test]
+fn a_block_is_the_lowest_run_above_the_static_band_or_else_the_lowest() {
+    let mut ledger = ledger(&[("media", class(0, &[(5060, 5079), (20000, 20099)]))]);
+    ledger.hold(port(20010), "media", Hold::Bound);
+
+    assert_eq!(ledger.pick_run("media", 4), Some(port(5076)));
+    assert_eq!(ledger.pick_run("media", 10), Some(port(20000)));
+    assert_eq!(ledger.pick_run("media", 89), Some(port(20011)));
+    assert_eq!(ledger.pick_run("media", 90), None);
+
+    ledger.hold(port(20005), "media", Hold::Bound);
+    ledger.set_foreign(port(5079), true);
+    (20020..20100).step_by(8).for_each(|number| ledger.set_foreign(port(number), true));
+    assert_eq!(ledger.pick_run("media", 12), Some(port(5060)));
 }
 
 #[test]
