@@ -59,6 +59,10 @@ impl Judge {
     /// HostPort deleted by hand: the administrator's promise that nothing uses the number.
     pub fn hand_deleted(&mut self, port: Port, in_flight: &mut [Admission]) {
         self.cleared(port, in_flight);
+        self.excuse(port);
+    }
+
+    fn excuse(&mut self, port: Port) {
         let stored = self.admitted.values_mut().filter(|it| it.pod.ports.contains(&port));
         stored.for_each(|it| it.excused = true);
     }
@@ -105,6 +109,12 @@ impl Judge {
                 // process it gets back.
                 if actor == Actor::Controller {
                     self.look_at_loss(server, before.as_ref(), after.as_ref());
+                }
+                // A pod that came back with the store: its end, and the LIST that showed it, were undone.
+                if actor == Actor::Outdated
+                    && let Some(before) = before
+                {
+                    self.excuse(before.port);
                 }
                 if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
