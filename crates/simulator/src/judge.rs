@@ -124,6 +124,9 @@ impl Judge {
                     && let Some(last) = self.last.get_mut(&after.port)
                 {
                     last.delay = after.reuse_delay.map_or(60_000, |delay| delay.as_millis() as i64);
+                    if actor == Actor::Outdated {
+                        last.delay = last.delay.min(OWN_CLOCK); // Its releasedAt is of the time before the restore.
+                    }
                 }
             }
             _ => {}
