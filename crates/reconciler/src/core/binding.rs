@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use allocator::Port;
-use crds::HostPortPhase;
 
 use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious};
 use crate::{
@@ -26,7 +25,7 @@ pub(super) enum Way {
 impl Way {
     /// By compare-and-swap on this HostPort.
     pub(super) fn taking(hostport: &HostPort) -> Self {
-        let nobodys = hostport.phase == HostPortPhase::Available;
+        let nobodys = hostport.holder.is_none(); // Whatever its phase: it follows later (C8).
         Way::Swap { uid: hostport.uid.clone(), version: hostport.version, nobodys }
     }
 }

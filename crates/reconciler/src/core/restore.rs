@@ -3,7 +3,7 @@
 //! is Lost. Its number never changes (I2).
 
 use allocator::Port;
-use crds::{ClaimPhase, HostPortPhase};
+use crds::ClaimPhase;
 
 use super::{
     AGAIN, Asker, ClaimJob, Core,
@@ -118,7 +118,6 @@ impl Core {
         }
         let Way::Swap { uid, version, nobodys } = Way::taking(hostport) else { return };
         job.swap = Some((uid, version));
-        debug_assert_eq!(nobodys, hostport.phase == HostPortPhase::Available);
         if nobodys {
             job.step = Step::ListPods;
             self.lists.want(None, Curious::Claim(key.clone()));
