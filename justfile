@@ -12,6 +12,10 @@ demo *ARGS:
 test *ARGS:
     cargo test {{ ARGS }}
 
+# Random schedules against a model API server (--seconds, --seed, --jobs; --help)
+simulate *ARGS:
+    cargo simulate {{ ARGS }}
+
 # What CI checks besides the tests
 lint:
     cargo fmt --check

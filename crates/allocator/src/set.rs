@@ -192,22 +192,34 @@ impl PortSet {
 
     /// Adds every port of the other set.
     pub(crate) fn insert_all(&mut self, other: &Self) {
-        for index in 0..WORDS {
+        for index in other.filled() {
             self.store(index, self.bits.words[index] | other.bits.words[index]);
         }
     }
 
     /// Takes every port of the other set out.
     pub(crate) fn remove_all(&mut self, other: &Self) {
-        for index in 0..WORDS {
+        for index in other.filled() {
             self.store(index, self.bits.words[index] & !other.bits.words[index]);
         }
     }
 
     /// How many ports are in both sets.
     pub(crate) fn count_common(&self, other: &Self) -> usize {
-        let common = self.bits.words.iter().zip(&other.bits.words).map(|(mine, theirs)| mine & theirs);
+        let common = other.filled().map(|index| self.bits.words[index] & other.bits.words[index]);
         common.map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The words that are not zero.
+    fn filled(&self) -> impl Iterator<Item = usize> {
+        self.bits.summary.iter().enumerate().flat_map(|(block, &summary)| {
+            let mut left = summary;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(block * BLOCK + bit)
+            })
+        })
     }
 
     /// The last port of the unbroken run that `start`, a port of the set, stands in.

@@ -77,7 +77,8 @@ impl Model {
         let owned: Vec<Port> =
             self.included(class).into_iter().filter(|port| self.owner(*port) == Some(class)).collect();
         let band = if owned.len() <= 16 { 0 } else { (owned.len() / 32).clamp(16, 128) };
-        let above: BTreeSet<Port> = free.iter().copied().filter(|port| !owned[..band].contains(port)).collect();
+        let above: BTreeSet<Port> =
+            free.iter().copied().filter(|port| !owned[..band].contains(port)).collect();
         if above.is_empty() { free } else { above }
     }
 

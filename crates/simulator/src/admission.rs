@@ -168,7 +168,7 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     let mut stored = crds::HostPortClaim::new(&claim.key.name, crds::HostPortClaimSpec::default());
     stored.metadata.namespace = Some(claim.key.namespace.to_string());
     stored.metadata.uid = Some(claim.uid.to_string());
-    stored.metadata.deletion_timestamp = claim.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+    stored.metadata.deletion_timestamp = claim.deleting.then_some(Time(Timestamp::UNIX_EPOCH));
     let port = claim.port.and_then(|port| crds::Port::new(port.get()));
     stored.status = Some(HostPortClaimStatus { phase: claim.phase, port, ..Default::default() });
     stored

@@ -61,6 +61,10 @@ impl Judge {
     /// HostPort deleted by hand: the administrator's promise that nothing uses the number.
     pub fn hand_deleted(&mut self, port: Port, in_flight: &mut [Admission]) {
         self.cleared(port, in_flight);
+        self.excuse(port);
+    }
+
+    fn excuse(&mut self, port: Port) {
         let stored = self.admitted.values_mut().filter(|it| it.pod.ports.contains(&port));
         stored.for_each(|it| it.excused = true);
     }
@@ -109,6 +113,12 @@ impl Judge {
                 if actor == Actor::Controller {
                     self.look_at_loss(server, before.as_ref(), after.as_ref());
                 }
+                // A pod that came back with the store: its end, and the LIST that showed it, were undone.
+                if actor == Actor::Outdated
+                    && let Some(before) = before
+                {
+                    self.excuse(before.port);
+                }
                 if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
                 }
@@ -117,6 +127,9 @@ impl Judge {
                     && let Some(last) = self.last.get_mut(&after.port)
                 {
                     last.delay = after.reuse_delay.map_or(60_000, |delay| delay.as_millis() as i64);
+                    if actor == Actor::Outdated {
+                        last.delay = last.delay.min(OWN_CLOCK); // Its releasedAt is of the time before the restore.
+                    }
                 }
             }
             _ => {}
@@ -192,7 +205,8 @@ impl Judge {
     fn look_at_grant(&mut self, server: &Server, before: Option<&HostPort>, after: Option<&HostPort>) {
         let Some(after) = after else { return };
         let Some(holder) = &after.holder else { return };
-        if before.is_none() && self.alone {
+        // A status that a tenant wrote may ask for a promised number: the create decides between the two.
+        if before.is_none() && self.alone && !self.tampered.contains(&holder.uid) {
             self.look_at_promise(server, after.port, &holder.key);
         }
         let before = before.and_then(|it| it.holder.as_ref());

@@ -52,7 +52,7 @@ impl Setup {
                 world.poll(index);
             }
             Kind::LoseReply | Kind::Repeat | Kind::Fail | Kind::Refuse => {
-                request_fails(world, kind, index, b)
+                request_fails(world, kind, index, b);
             }
             Kind::Late if !world.late.is_empty() => {
                 let at = b / 4 % world.late.len();
@@ -101,7 +101,7 @@ impl Setup {
             }
             Kind::Recreate => world.recreate_claim(&self.key(a)),
             Kind::Rename => {
-                world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2]))
+                world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2]));
             }
             Kind::Strip => world.strip_finalizers(&self.key(a)),
             Kind::Admit => world.admit(name, &self.key(a), b.is_multiple_of(2)),

@@ -24,11 +24,11 @@ pub enum Size {
 }
 
 impl Size {
-    /// Of ten schedules six are small, three are of medium size and one is large.
+    /// Of a hundred schedules 70 are small, 23 are of medium size and 7 are large.
     pub fn of(random: &mut Random) -> Self {
-        match random.below(10) {
-            0..6 => Size::Small,
-            6..9 => Size::Medium,
+        match random.below(100) {
+            0..70 => Size::Small,
+            70..93 => Size::Medium,
             _ => Size::Large,
         }
     }

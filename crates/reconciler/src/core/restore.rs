@@ -3,7 +3,7 @@
 //! is Lost. Its number never changes (I2).
 
 use allocator::Port;
-use crds::{ClaimPhase, HostPortPhase};
+use crds::ClaimPhase;
 
 use super::{AGAIN, Asker, ClaimJob, Core, binding::carried_outside, carriers::Curious};
 use crate::{
@@ -114,7 +114,8 @@ impl Core {
             return self.write_lost(key, job, trouble);
         }
         job.swap = Some((hostport.uid.clone(), hostport.version));
-        if hostport.phase == HostPortPhase::Available {
+        // Whatever its phase: it follows later (C8).
+        if hostport.holder.is_none() {
             job.step = Step::ListPods;
             self.lists.want(None, Curious::Claim(key.clone()));
             self.claim_jobs.insert(key.clone(), ClaimJob::Restore(job));

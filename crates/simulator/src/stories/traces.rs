@@ -210,6 +210,30 @@ fn c8_an_available_port_is_not_given_away_under_a_pod() {
     world.ends_well();
 }
 
+/// Found by seed 12264465: the phase said Released, so nobody looked for pods.
+#[test]
+fn c8_a_released_port_of_nobody_is_not_given_away_under_a_pod() {
+    let mut world = cluster(9000, 9000, 1);
+    world.bound_claim("shop/a");
+    world.claim("voice/b", None);
+    world.rest();
+    world.run_pod("p", &key("shop/a")); // Its watch does not tell the controller.
+    world.delete_claim(&key("shop/a"));
+    world.hears(0, CLAIMS);
+    world.finishes(0);
+    world.tamper(&key("voice/b"), ClaimPhase::Lost, Some(9000));
+    world.clear_claim_ref(port(9000), false); // The phase is left to the controller.
+    world.hears(0, CLAIMS);
+    world.hears(0, HOSTPORTS);
+    world.finishes_for(0, 5);
+
+    assert_eq!(world.holder(9000), None, "{}", world.story());
+    world.end_pod(&key("shop/p"));
+    world.seconds(10);
+    assert_eq!(world.holder(9000).as_deref(), Some("voice/b"), "{}", world.story());
+    world.ends_well();
+}
+
 #[test]
 fn a_late_release_of_a_former_leader_hits_nothing() {
     let mut world = cluster(9000, 9001, 2);

@@ -3,9 +3,12 @@
 
 extern crate self as reconciler;
 
+#[expect(dead_code, reason = "what is wrong instead is for build.rs")]
 mod table;
 
 use std::{
+    env, fs,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Instant,
@@ -52,6 +55,9 @@ fn each_wrong_variant_is_caught() {
             if !MISSING.contains(&flaw.name) {
                 flaw::set(number);
                 let first = (0..MOST).find_map(|seed| Some((seed, Schedule::of(seed).play().violation?)));
+                if let (Some((seed, _)), Some(folder)) = (&first, env::var_os("HOSTPORT_SIM_KEEP")) {
+                    keep(flaw.name, *seed, Path::new(&folder));
+                }
                 caught.push((number, first));
             }
         }
@@ -75,4 +81,14 @@ fn each_wrong_variant_is_caught() {
     let missed = caught.iter().filter(|(_, first)| first.is_none());
     let missed: Vec<_> = missed.map(|(number, _)| FLAWS[*number].name).collect();
     assert!(missed.is_empty(), "not caught within {MOST} schedules: {missed:?}");
+}
+
+/// Writes the shrunk schedule down, as `regressions/` has them.
+fn keep(name: &str, seed: u64, folder: &Path) {
+    let schedule = Schedule::of(seed).shrunk();
+    let words = schedule.play().violation.unwrap_or_default();
+    let file: String = name.chars().map(|it| if it.is_alphanumeric() { it } else { '-' }).collect();
+    let text = format!("# The wrong variant \"{name}\" breaks here\n# {words}\n{schedule}");
+    fs::write(folder.join(file.trim_end_matches('-').replace("--", "-") + ".txt"), text)
+        .expect("the folder is there");
 }
