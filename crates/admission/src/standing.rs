@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_grant_of_an_earlier_claim_of_that_name_is_not_this_claims() {
         let mut earlier = grant("web", 9000);
-        earlier.spec.claim_ref.as_mut().unwrap().uid = "uid-earlier".into();
+        earlier.spec.claim_ref.as_mut().unwrap().uid = Some("uid-earlier".into());
 
         assert_eq!(believe(&bound_claim("web", 9000), Some(&earlier)), Standing::Disproved(port(9000)));
     }

@@ -49,7 +49,7 @@ pub(crate) fn grant(claim: &str, number: u16) -> HostPort {
     .unwrap();
     granted.spec.phase = HostPortPhase::Bound;
     granted.spec.claim_ref =
-        Some(ClaimRef { namespace: "shop".into(), name: claim.into(), uid: format!("uid-{claim}") });
+        Some(ClaimRef { namespace: "shop".into(), name: claim.into(), uid: Some(format!("uid-{claim}")) });
     granted
 }
 

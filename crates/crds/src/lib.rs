@@ -17,7 +17,9 @@ pub use class::{
     Exclusion, HostPortClass, HostPortClassSpec, HostPortClassStatus, Pool, ReclaimPolicy, Strategy,
 };
 pub use hostport::{Block, ClaimRef, HostPort, HostPortPhase, HostPortSpec};
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, LabelSelectorRequirement};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    Condition, LabelSelector, LabelSelectorRequirement,
+};
 pub use port::{Port, ReuseDelay, ReuseDelayError};
 pub use reason::Reason;
 pub use schema::{all, yaml};

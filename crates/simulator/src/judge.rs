@@ -215,9 +215,7 @@ impl Judge {
         }
         let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
         // Hand-over: inside the namespace, to a claim that wants this very number.
-        if last.key.namespace == holder.key.namespace
-            && self.wanting.contains(&holder.uid)
-        {
+        if last.key.namespace == holder.key.namespace && self.wanting.contains(&holder.uid) {
             return;
         }
         let delay = if self.skewed { last.delay.min(OWN_CLOCK) } else { last.delay };

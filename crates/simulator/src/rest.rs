@@ -133,7 +133,8 @@ impl Server {
         let Some(run) = Run::new(first, claim.count) else { return None };
         if run.iter().any(|port| !self.is_free(claim, class, port) && self.may_have(class, port).is_err()) {
             let expected = Reason::PortOutsidePools.as_str();
-            return (reason != expected).then(|| format!("Pending with reason {reason}, expected {expected}"));
+            return (reason != expected)
+                .then(|| format!("Pending with reason {reason}, expected {expected}"));
         }
         for port in run.iter() {
             if self.is_free(claim, class, port) {
@@ -189,9 +190,8 @@ impl Server {
     }
 
     fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
-        let promised = |other: &Claim| {
-            other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound
-        };
+        let promised =
+            |other: &Claim| other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(port, &claim.key.namespace)
             && match self.hostports.get(&port) {
                 Some(it) if it.class != class.name => false,

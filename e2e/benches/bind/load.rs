@@ -89,7 +89,8 @@ impl Load {
         let creates = stream::iter(first..first + count).map(|number| {
             let (api, created) = (api.clone(), created.clone());
             async move {
-                let spec = HostPortClaimSpec { host_port_class_name: Some(CLASS.to_owned()), port: None };
+                let class = Some(CLASS.to_owned());
+                let spec = HostPortClaimSpec { host_port_class_name: class, ..Default::default() };
                 let claim = HostPortClaim::new(&format!("claim-{number}"), spec);
                 created.lock().unwrap().insert(claim.name_any(), Instant::now());
                 api.create(&PostParams::default(), &claim).await

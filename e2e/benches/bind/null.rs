@@ -54,11 +54,8 @@ async fn bind(client: Client, claim: &HostPortClaim, number: u16) -> Result<(), 
     let spec = HostPortSpec {
         port,
         class: "bench".to_owned(),
-        claim_ref: Some(ClaimRef {
-            namespace: namespace.clone(),
-            name: claim.name_any(),
-            uid: claim.uid().unwrap_or_default(),
-        }),
+        claim_ref: Some(ClaimRef { namespace: namespace.clone(), name: claim.name_any(), uid: claim.uid() }),
+        block: None,
         reclaim_policy: ReclaimPolicy::Delete,
         reuse_delay: None,
         released_at: None,

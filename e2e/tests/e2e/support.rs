@@ -136,6 +136,9 @@ impl World {
             strategy: crds::Strategy::Sequential,
             reclaim_policy: crds::ReclaimPolicy::Delete,
             reuse_delay: "1s".parse()?,
+            namespace_selector: None,
+            max_per_namespace: None,
+            max_count: 64,
             allow_reserved: false,
         };
         change(&mut spec);
@@ -189,6 +192,7 @@ impl World {
         let spec = HostPortClaimSpec {
             host_port_class_name: class.map(str::to_owned),
             port: port.and_then(Port::new),
+            ..HostPortClaimSpec::default()
         };
         let claim = HostPortClaim::new(name, spec);
         let created = self.api().create(&PostParams::default(), &claim).await;

@@ -39,7 +39,10 @@ const ORDER: Verdict = Rule("start must not be above end");
 const LONG: Verdict = Rule("a port rests for at most 24h");
 
 pub fn all() -> Vec<Case> {
-    [classes(), limits(), delays(), claims(), blocks(), hostports(), grants(), phases()].into_iter().flatten().collect()
+    [classes(), limits(), delays(), claims(), blocks(), hostports(), grants(), phases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn classes() -> Vec<Case> {
@@ -120,7 +123,12 @@ fn limits() -> Vec<Case> {
         class("a limit of nothing is no limit", "maxPerNamespace", json!(0), least),
         class("a class may give blocks of 1000", "maxCount", json!(1000), Accepted),
         class("a class gives at least one", "maxCount", json!(0), least),
-        class("a class gives no more than 1000", "maxCount", json!(1001), Schema("less than or equal to 1000")),
+        class(
+            "a class gives no more than 1000",
+            "maxCount",
+            json!(1001),
+            Schema("less than or equal to 1000"),
+        ),
     ]
 }
 

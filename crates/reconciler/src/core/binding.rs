@@ -11,7 +11,7 @@ use allocator::Port;
 use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious, members::Member};
 use crate::{
     action::{Action, Deed, HostPortChange, NewHostPort, Outcome},
-    seen::{Claim, HostPort, Holder, Key, Pod, Run, Uid, Version},
+    seen::{Claim, Holder, HostPort, Key, Pod, Run, Uid, Version},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,9 @@ impl Core {
             // C1: that another uid is stale shows only if the claim that we bind to is read after it.
             _ if bind.before.get(usize::from(bind.ours)) != Some(&version) => Step::ReadClaim,
             Member::Ours => Step::Confirm,
-            Member::Handed(former) if bind.former_left.as_ref() != Some(&former.uid) => Step::ReadFormer(former),
+            Member::Handed(former) if bind.former_left.as_ref() != Some(&former.uid) => {
+                Step::ReadFormer(former)
+            }
             Member::Nobodys | Member::Handed(_) if !bind.pods_seen => Step::ListPods,
             Member::Nobodys | Member::Handed(_) | Member::Again => Step::Swap,
         };
@@ -110,10 +112,9 @@ impl Core {
 
     pub(super) fn bind_answered(&mut self, key: &Key, mut bind: Bind, outcome: Outcome) {
         match (bind.step.clone(), outcome) {
-            (
-                Step::Create | Step::Swap | Step::ReadTaken | Step::Confirm,
-                Outcome::HostPort(hostport),
-            ) if bind.has(&hostport) => {
+            (Step::Create | Step::Swap | Step::ReadTaken | Step::Confirm, Outcome::HostPort(hostport))
+                if bind.has(&hostport) =>
+            {
                 bind.ours += 1;
                 self.bind_next(key, bind);
             }

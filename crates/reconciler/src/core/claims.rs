@@ -178,7 +178,8 @@ impl Core {
                 return true;
             }
         }
-        let parts = own.iter().filter(|port| self.known.hostport(**port).is_some_and(|it| it.belongs_to(&claim.uid)));
+        let parts =
+            own.iter().filter(|port| self.known.hostport(**port).is_some_and(|it| it.belongs_to(&claim.uid)));
         let parts: Vec<Port> = parts.copied().collect();
         if !parts.is_empty() {
             self.stranded.insert(claim.key.clone());
@@ -190,8 +191,7 @@ impl Core {
     /// Ports of an earlier claim of the same name, or kept for this one, fit the claim: all of them.
     pub(super) fn fits_again(&self, claim: &Claim, class: &Arc<str>, hostport: &HostPort) -> bool {
         let first = hostport.first();
-        if claim.wanted.is_some_and(|wanted| wanted != first)
-            || hostport.block.is_some() != (claim.count > 1)
+        if claim.wanted.is_some_and(|wanted| wanted != first) || hostport.block.is_some() != (claim.count > 1)
         {
             return false;
         }
@@ -296,7 +296,9 @@ impl Core {
                 claim.used_class.clone().unwrap_or_default()
             }
             (None, Some(hostport)) => hostport.class.clone(),
-            (None, None) => default().map(|class| class.name.clone()).ok_or_else(Trouble::no_default_class)?,
+            (None, None) => {
+                default().map(|class| class.name.clone()).ok_or_else(Trouble::no_default_class)?
+            }
         };
         if self.known.class(&name).is_some() { Ok(name) } else { Err(Trouble::class_not_found(&name)) }
     }

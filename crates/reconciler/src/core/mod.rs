@@ -171,6 +171,11 @@ impl Core {
         self.known.is_complete()
     }
 
+    /// Every namespace that may have only so many ports of a class: class, namespace, how many it has and may have.
+    pub fn limited(&self) -> impl Iterator<Item = (&str, &str, usize, usize)> {
+        self.known.limited()
+    }
+
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         self.asked.len()

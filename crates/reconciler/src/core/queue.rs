@@ -139,10 +139,7 @@ impl Queue {
     }
 
     pub(super) fn has_waiters(&self, class: &str, count: u16) -> bool {
-        self.lines
-            .get(class)
-            .and_then(|lines| lines.get(&count))
-            .is_some_and(|line| !line.waiters.is_empty())
+        self.lines.get(class).and_then(|lines| lines.get(&count)).is_some_and(|line| !line.waiters.is_empty())
     }
 
     /// Classes that someone is in line for.

@@ -147,7 +147,8 @@ impl Core {
         let held = |port| self.known.hostport(port).is_some_and(|it| it.is_held_by(&job.uid));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
         let claim = claim.filter(|claim| claim.numbers().all(held));
-        let Some((claim, run)) = claim.and_then(|claim| Some((claim, claim.run()?))) else { return self.finish_claim_job(key, ClaimJob::Restore(job));
+        let Some((claim, run)) = claim.and_then(|claim| Some((claim, claim.run()?))) else {
+            return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
         let status = Box::new(self.bound_status(claim, run, &hostport.class));
         let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };

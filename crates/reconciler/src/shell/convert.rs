@@ -19,7 +19,8 @@ use super::slim::{
 use crate::{
     action::{HostPortChange, NewHostPort},
     seen::{
-        Admits, Claim, Class, Holder, HostPort, Key, Namespace, Pod, Quota, Ready, Run, Service, Truth, Version,
+        Admits, Claim, Class, Holder, HostPort, Key, Namespace, Pod, Quota, Ready, Run, Service, Truth,
+        Version,
     },
     text::{ClaimStatus, ClassStatus, Condition, claim_digest, class_digest},
 };

@@ -1,4 +1,4 @@
-//! What the controller measures of itself. No object names as labels.
+//! What the controller measures of itself. No object names as labels, but for namespaces that have a limit.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -22,6 +22,12 @@ pub(super) struct Kind {
     pub(super) request: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tenant {
+    class: String,
+    namespace: String,
+}
+
 /// Counters and histograms of the reconciler.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -30,6 +36,8 @@ pub struct Metrics {
     pub(super) in_flight: Gauge,
     pub(super) grants: Counter,
     pub(super) frees: Counter,
+    used: Family<Tenant, Gauge>,
+    limits: Family<Tenant, Gauge>,
 }
 
 impl Metrics {
@@ -42,6 +50,8 @@ impl Metrics {
             in_flight: Gauge::default(),
             grants: Counter::default(),
             frees: Counter::default(),
+            used: Family::default(),
+            limits: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("hostport");
         registry.register(
@@ -57,6 +67,27 @@ impl Metrics {
         );
         registry.register("grants", "Ports granted to claims", metrics.grants.clone());
         registry.register("frees", "Ports given back to their pools", metrics.frees.clone());
+        registry.register(
+            "namespace_ports",
+            "Ports of a class that a namespace with a limit has",
+            metrics.used.clone(),
+        );
+        registry.register(
+            "namespace_ports_limit",
+            "How many it may have: maxPerNamespace, or the lowest of its ResourceQuotas",
+            metrics.limits.clone(),
+        );
         metrics
+    }
+
+    /// What `kubectl describe quota` cannot show: class, namespace, how many ports it has and may have.
+    pub(super) fn limited<'a>(&self, all: impl Iterator<Item = (&'a str, &'a str, usize, usize)>) {
+        self.used.clear();
+        self.limits.clear();
+        for (class, namespace, used, limit) in all {
+            let tenant = Tenant { class: class.to_owned(), namespace: namespace.to_owned() };
+            self.used.get_or_create(&tenant).set(i64::try_from(used).unwrap_or(i64::MAX));
+            self.limits.get_or_create(&tenant).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
     }
 }

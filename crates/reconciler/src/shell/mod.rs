@@ -14,7 +14,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::{sync::mpsc, task::JoinSet, time::sleep_until};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
 
 pub use self::metrics::Metrics;
 use self::{execute::Executor, watchdog::watch_for_rewind, watches::Watches};
@@ -59,6 +63,8 @@ pub async fn run(
     let executor = Executor::new(clients.requests, outcomes, metrics.clone());
     let mut core = Core::new(config);
     let mut ready = Some(ready);
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(shutdown);
     loop {
         let deadline = core.next_deadline().unwrap_or(Duration::from_secs(3600));
@@ -82,6 +88,7 @@ pub async fn run(
                     core.observe(event);
                 }
             }
+            _ = second.tick() => metrics.limited(core.limited()),
             () = sleep_until((start + deadline).into()) => {}
         }
         if core.is_ready()

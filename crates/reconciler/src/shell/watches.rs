@@ -11,9 +11,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::slim::{
-    SlimHostPort, SlimHostPortClaim, SlimNamespace, SlimPod, SlimResourceQuota, SlimService,
-};
+use super::slim::{SlimHostPort, SlimHostPortClaim, SlimNamespace, SlimPod, SlimResourceQuota, SlimService};
 use crate::seen::{Change, Event, Pod, Quota};
 
 /// Pods whose containers may run: the API server leaves the others out.
@@ -44,12 +42,15 @@ impl Watches {
         self.watch::<SlimNamespace>(tasks, Api::all(client.clone()), all.clone(), |change| {
             Some(Event::Namespace(parse(change)?))
         });
-        self.watch::<SlimResourceQuota>(tasks, Api::all(client.clone()), all.clone(), |change| {
-            match parse::<_, Quota>(change)? {
+        self.watch::<SlimResourceQuota>(
+            tasks,
+            Api::all(client.clone()),
+            all.clone(),
+            |change| match parse::<_, Quota>(change)? {
                 Change::Listed(quota) if quota.limits.is_empty() => None,
                 change => Some(Event::Quota(change)),
-            }
-        });
+            },
+        );
         self.watch::<SlimPod>(tasks, Api::all(client.clone()), all.fields(LIVE), |change| {
             match parse::<_, Pod>(change)? {
                 // A pod's ports never change: one without host ports never matters.

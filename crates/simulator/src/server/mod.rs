@@ -22,8 +22,7 @@ pub use self::{
 };
 
 /// The kinds that are watched, each by a stream of its own.
-pub const KINDS: [&str; 7] =
-    ["claims", "HostPorts", "pods", "Services", "classes", "namespaces", "quotas"];
+pub const KINDS: [&str; 7] = ["claims", "HostPorts", "pods", "Services", "classes", "namespaces", "quotas"];
 
 /// How many timelines a store can have: a restore begins a new one.
 const TIMELINES: u64 = 10;

@@ -48,7 +48,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "compare-and-swap to Bound without resourceVersion",
         file: "binding.rs",
-        find: "version: «*version», change",
+        find: "version: «hostport.version», change",
         wrong: "Version(0)",
     },
     Flaw {
@@ -66,25 +66,38 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "re-bind without the live read of the claim (C1)",
         file: "binding.rs",
-        find: "let step = if create { Step::Create } else { Step::ReadClaim };
-        let job = Self { port, uid, version, class, way, step };
-        let action = if create { job.create(&claim.key, core) } else { Action::GetClaim(claim.key.clone()) };
-        (job, action)",
-        wrong: "let mut job = Self { port, uid, version, class, way, step: Step::ReadClaim };
-        let action = match &job.way {
-            Way::Swap { uid, version, nobodys: false } => {
-                let change = HostPortChange::Bind { key: claim.key.clone(), uid: job.uid.clone() };
-                let (uid, version) = (uid.clone(), *version);
-                job.step = Step::Swap;
-                Action::PatchHostPort { port, uid, version, change }
-            }
-            Way::Create => {
-                job.step = Step::Create;
-                job.create(&claim.key, core)
-            }
-            _ => Action::GetClaim(claim.key.clone()),
-        };
-        (job, action)",
+        find: "_ if «bind.before.get(usize::from(bind.ours)) != Some(&version)» =>",
+        wrong: "false",
+    },
+    Flaw {
+        name: "the claim read before the HostPort was (C1)",
+        file: "binding.rs",
+        find: "_ if «bind.before.get(usize::from(bind.ours)) != Some(&version)» =>",
+        wrong: "bind.before.is_empty()",
+    },
+    Flaw {
+        name: "handed over though the former claim was not read",
+        file: "binding.rs",
+        find: "Member::Handed(former) if «bind.former_left.as_ref() != Some(&former.uid)» =>",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a member of another block counts (C6)",
+        file: "binding.rs",
+        find: "hostport.is_held_by(&self.uid) && «hostport.first() == self.run.first»",
+        wrong: "true",
+    },
+    Flaw {
+        name: "members are not confirmed after a newer read of the claim (C6)",
+        file: "binding.rs",
+        find: "(bind.version, bind.ours) = (claim.version, «0»);",
+        wrong: "bind.ours",
+    },
+    Flaw {
+        name: "an undone block is freed while a status may name it (C6)",
+        file: "release.rs",
+        find: "self.void_status(hostport, claim)",
+        wrong: "{ let namespace = claim.key.namespace.clone(); self.list_pods(hostport, namespace) }",
     },
     Flaw {
         name: "a claim that is being deleted counts as gone",
@@ -95,17 +108,17 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "Lost from the cache (C2)",
         file: "claims.rs",
-        find: "claim.phase == ClaimPhase::Bound || self.may_come_back(claim, port)",
+        find: "Some(port) if «claim.phase == ClaimPhase::Bound || self.may_come_back(claim)» =>",
         wrong: "if claim.phase == ClaimPhase::Bound
                     && self.known.hostport(port).is_some_and(|it| !self.may_take(claim, it))
                 {
                     let conditions = text::troubled(&Trouble::lost(port));
                     let class = claim.used_class.clone();
-                    let status = self.status(claim, ClaimPhase::Lost, class, claim.port, conditions);
+                    let status = self.status(claim, ClaimPhase::Lost, class, claim.run(), conditions);
                     self.write_status(claim, status, None);
                     false
                 } else {
-                    claim.phase == ClaimPhase::Bound || self.may_come_back(claim, port)
+                    claim.phase == ClaimPhase::Bound || self.may_come_back(claim)
                 }",
     },
     Flaw {
@@ -142,8 +155,8 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "an Available number given away without a LIST (C8)",
         file: "binding.rs",
-        find: "nobodys: true, .. } => «Step::ListPods»",
-        wrong: "Step::Swap",
+        find: "Member::Nobodys | Member::Handed(_) if «!bind.pods_seen» =>",
+        wrong: "false",
     },
     Flaw {
         name: "only the wall clock counts the rest",
@@ -177,7 +190,7 @@ pub const FLAWS: &[Flaw] = &[
                     Some(Asked { asker: Asker::Claim(key), action: Action::CreateHostPort(new), .. }) => {
                         let job = self.claim_jobs.remove(&key);
                         job.into_iter().for_each(|job| self.end_claim_job(job));
-                        self.known.assume(new.port, new.class);
+                        self.known.assume(new.port, new.class, new.key.namespace);
                         self.claims.push(key);
                     }
                     Some(asked) => {

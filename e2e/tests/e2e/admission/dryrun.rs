@@ -21,7 +21,7 @@ async fn dry_runs_of_claims_and_pods_leave_nothing_behind() -> Result<()> {
 
     let claim = HostPortClaim::new(
         "dry",
-        HostPortClaimSpec { host_port_class_name: Some(class.name.clone()), port: None },
+        HostPortClaimSpec { host_port_class_name: Some(class.name.clone()), ..Default::default() },
     );
     world.api().create(&dry, &claim).await?;
     let shown = world.api::<Pod>().create(&dry, &serde_json::from_value(pod("dry", "bound"))?).await?;

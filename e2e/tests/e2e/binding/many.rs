@@ -73,5 +73,5 @@ fn port(claim: &HostPortClaim) -> Option<u16> {
 }
 
 fn grant(hostport: &HostPort) -> Option<(u16, String)> {
-    Some((hostport.spec.port.get(), hostport.spec.claim_ref.as_ref()?.uid.clone()))
+    Some((hostport.spec.port.get(), hostport.spec.claim_ref.as_ref()?.uid.clone()?))
 }

@@ -30,11 +30,7 @@ async fn a_host_port_deleted_by_hand_comes_back_to_its_claim_though_others_wait(
         })
         .await?;
     let holder = again.claim_ref.context("it has a holder")?;
-    ensure!(
-        holder.name == "web" && Some(holder.uid) == world.get_claim("web").await?.uid(),
-        "{}",
-        holder.name
-    );
+    ensure!(holder.name == "web" && holder.uid == world.get_claim("web").await?.uid(), "{}", holder.name);
     ensure!(world.bound("web").await? == port);
     for number in 0..3 {
         world.says(&format!("waits-{number}"), "PoolExhausted").await?;
@@ -102,7 +98,7 @@ async fn a_claim_made_again_under_its_name_gets_its_number_back() -> Result<()> 
     let again = world.get_claim("web").await?.uid();
     ensure!(again != before);
     let holder = world.hostport_in(port, HostPortPhase::Bound).await?.spec.claim_ref.context("it is held")?;
-    ensure!(Some(holder.uid) == again);
+    ensure!(holder.uid == again);
     ensure!(host_ports(&stored) == [i32::from(port)]);
     Ok(())
 }

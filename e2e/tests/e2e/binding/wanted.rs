@@ -104,6 +104,6 @@ async fn a_number_that_rests_is_waited_for() -> Result<()> {
         released.spec.released_at.map(|time| time.0.strftime("%H:%M:%SZ").to_string()).unwrap_or_default();
     ensure!(message.starts_with(&format!("Port {port} was freed at {at} and rests until ")), "{message}");
     ensure!(world.bound("second").await? == port);
-    ensure!(released.spec.claim_ref.map(|claim| claim.uid) == first);
+    ensure!(released.spec.claim_ref.and_then(|claim| claim.uid) == first);
     Ok(())
 }

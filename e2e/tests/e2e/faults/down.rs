@@ -36,7 +36,10 @@ async fn a_claim_made_again_while_the_controller_is_down_gets_its_number_back() 
         ensure!(start.elapsed() < Duration::from_secs(50), "it took {:?}", start.elapsed());
         let after = world.hostports().get(&port.to_string()).await?;
         ensure!(after.uid() == before.uid(), "the HostPort is another object: it was free in between");
-        ensure!(after.spec.claim_ref.context("a holder")?.uid == uid, "the HostPort is of the old claim");
+        ensure!(
+            after.spec.claim_ref.context("a holder")?.uid == Some(uid),
+            "the HostPort is of the old claim"
+        );
         let notes = witness.testify().await?;
         ensure!(notes.rebinds == 1, "{} re-binds", notes.rebinds);
         Ok(())

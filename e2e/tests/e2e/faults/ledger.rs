@@ -167,7 +167,7 @@ impl Ledger {
 }
 
 fn holder(hostport: &HostPort) -> Option<&str> {
-    hostport.spec.claim_ref.as_ref().map(|claim| claim.uid.as_str())
+    hostport.spec.claim_ref.as_ref().and_then(|claim| claim.uid.as_deref())
 }
 
 fn name_of(claim: &HostPortClaim) -> String {

@@ -60,7 +60,8 @@ impl Known {
     fn put_quota(&mut self, key: Key, limits: Vec<(Arc<str>, usize)>) {
         let namespace = key.namespace.clone();
         let classes: Vec<_> = limits.iter().map(|(class, _)| class.clone()).collect();
-        let before = if limits.is_empty() { self.quotas.remove(&key) } else { self.quotas.insert(key, limits) };
+        let before =
+            if limits.is_empty() { self.quotas.remove(&key) } else { self.quotas.insert(key, limits) };
         let before = before.unwrap_or_default().into_iter().map(|(class, _)| class);
         for class in before.chain(classes) {
             self.touched.push(Touch::Room(class, namespace.clone()));
@@ -96,10 +97,10 @@ impl Known {
         self.counted.get(&port).is_some_and(|(of, by)| of == class && by == namespace)
     }
 
-    /// Every limited namespace: class, namespace, limit and what it has of it.
-    pub(in crate::core) fn limited(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, usize, usize)> {
+    /// Every namespace with ports of a class that limits it, or that a quota limits: how many it has and may have.
+    pub(in crate::core) fn limited(&self) -> impl Iterator<Item = (&str, &str, usize, usize)> {
         self.usage.iter().filter_map(|((class, namespace), used)| {
-            self.limit(class, namespace).map(|limit| (class, namespace, limit, *used))
+            self.limit(class, namespace).map(|limit| (&**class, &**namespace, *used, limit))
         })
     }
 
