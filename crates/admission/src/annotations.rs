@@ -22,20 +22,23 @@ pub(crate) struct Plan {
     pub(crate) refs: Vec<Ref>,
 }
 
-/// `claim.hostport.io/<port-name>: <claim>` and the options beside it.
+/// `claim.hostport.io/<port-name>: <claim>`, or `<claim>/<index>`, and the options beside it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Use {
     pub(crate) port_name: String,
     pub(crate) claim: String,
+    /// One number of the claim's block, by its place; otherwise all of them.
+    pub(crate) index: Option<u16>,
     pub(crate) passthrough: bool,
     pub(crate) tcp_udp: bool,
 }
 
-/// `ref.hostport.io/<NAME>: <claim>`.
+/// `ref.hostport.io/<NAME>: <claim>`, or `<claim>/<index>`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ref {
     pub(crate) name: String,
     pub(crate) claim: String,
+    pub(crate) index: Option<u16>,
 }
 
 /// One name that a pod is told a number under.
@@ -44,6 +47,7 @@ pub(crate) struct Told<'a> {
     prefix: &'static str,
     pub(crate) name: &'a str,
     pub(crate) claim: &'a str,
+    pub(crate) index: Option<u16>,
 }
 
 impl Told<'_> {
@@ -65,9 +69,11 @@ impl Plan {
         let mut options = BTreeMap::new();
         for (key, value) in annotations.iter().filter(|(key, _)| is_ours(key)) {
             if let Some(name) = key.strip_prefix(ANNOTATION_CLAIM) {
+                let (claim, index) = source(key, value)?;
                 plan.uses.push(Use {
                     port_name: name.to_owned(),
-                    claim: claim_name(key, value)?,
+                    claim,
+                    index,
                     passthrough: false,
                     tcp_udp: false,
                 });
@@ -77,7 +83,8 @@ impl Plan {
                 if !is_ref_name(name) {
                     return Err(Refusal::RefName { key: key.clone() });
                 }
-                plan.refs.push(Ref { name: name.to_owned(), claim: claim_name(key, value)? });
+                let (claim, index) = source(key, value)?;
+                plan.refs.push(Ref { name: name.to_owned(), claim, index });
             } else if !key.starts_with(ANNOTATION_PORT) {
                 return Err(Refusal::UnknownAnnotation { key: key.clone() });
             }
@@ -104,9 +111,19 @@ impl Plan {
 
     /// Every name that the pod is told a number under, by annotation and by variable.
     pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
-        let told = |prefix, name, claim| Told { prefix, name, claim };
-        let uses = self.uses.iter().map(move |used| told(ANNOTATION_CLAIM, &used.port_name, &used.claim));
-        uses.chain(self.refs.iter().map(move |named| told(ANNOTATION_REF, &named.name, &named.claim)))
+        let uses = self.uses.iter().map(|used| Told {
+            prefix: ANNOTATION_CLAIM,
+            name: &used.port_name,
+            claim: &used.claim,
+            index: used.index,
+        });
+        let refs = self.refs.iter().map(|named| Told {
+            prefix: ANNOTATION_REF,
+            name: &named.name,
+            claim: &named.claim,
+            index: named.index,
+        });
+        uses.chain(refs)
     }
 
     fn each_variable_has_one_source(&self) -> Result<(), Refusal> {
@@ -139,20 +156,28 @@ pub(crate) fn told_before(annotations: &BTreeMap<String, String>, name: &str) ->
     Port::new(told.parse().ok()?)
 }
 
-fn claim_name(key: &str, value: &str) -> Result<String, Refusal> {
-    let (key, value) = (key.to_owned(), value.to_owned());
+/// `rtp`, or `rtp/3`: a claim, or one number of its block.
+fn source(key: &str, value: &str) -> Result<(String, Option<u16>), Refusal> {
+    let unknown = |refusal: fn(String, String) -> Refusal| Err(refusal(key.to_owned(), value.to_owned()));
     if value.contains("$(") {
-        return Err(Refusal::PerPodClaim { key, value });
+        return unknown(|key, value| Refusal::PerPodClaim { key, value });
     }
-    match value.split_once('/') {
-        Some((claim, index))
-            if is_object_name(claim) && index.bytes().all(|digit| digit.is_ascii_digit()) =>
-        {
-            Err(Refusal::BlockMember { key, value })
-        }
-        _ if is_object_name(&value) => Ok(value),
-        _ => Err(Refusal::ClaimName { key, value }),
+    let (claim, index) = match value.split_once('/') {
+        None => (value, None),
+        Some((claim, index)) => match index.parse() {
+            Ok(place) if is_plain(index) => (claim, Some(place)),
+            _ => return unknown(|key, value| Refusal::ClaimName { key, value }),
+        },
+    };
+    match is_object_name(claim) {
+        true => Ok((claim.to_owned(), index)),
+        false => unknown(|key, value| Refusal::ClaimName { key, value }),
     }
+}
+
+/// A number as it is printed: no sign, no leading zero.
+fn is_plain(digits: &str) -> bool {
+    digits == "0" || !digits.starts_with(['0', '+'])
 }
 
 fn parse_options(key: &str, value: &str) -> Result<Options, Refusal> {
@@ -207,9 +232,15 @@ mod tests {
         ])
         .unwrap();
 
-        let web = Use { port_name: "web".into(), claim: "shop-web".into(), passthrough: true, tcp_udp: true };
+        let web = Use {
+            port_name: "web".into(),
+            claim: "shop-web".into(),
+            index: None,
+            passthrough: true,
+            tcp_udp: true,
+        };
         assert_eq!(plan.uses, [web]);
-        assert_eq!(plan.refs, [Ref { name: "PEER".into(), claim: "shop-peer".into() }]);
+        assert_eq!(plan.refs, [Ref { name: "PEER".into(), claim: "shop-peer".into(), index: None }]);
     }
 
     #[test]
@@ -246,13 +277,35 @@ mod tests {
         }
         let per_pod = refusal(&[("claim.hostport.io/web", "web-$(POD_INDEX)")]);
         assert!(per_pod.contains("per pod"), "{per_pod}");
-        let member = refusal(&[("claim.hostport.io/web", "rtp/7")]);
-        assert!(member.contains("block"), "{member}");
+    }
+
+    #[test]
+    fn a_number_of_a_block_is_named_by_its_place() {
+        let plan = parse(&[("claim.hostport.io/web", "rtp/7"), ("ref.hostport.io/PEER", "rtp/0")]).unwrap();
+
+        assert_eq!((&*plan.uses[0].claim, plan.uses[0].index), ("rtp", Some(7)));
+        assert_eq!((&*plan.refs[0].claim, plan.refs[0].index), ("rtp", Some(0)));
     }
 
     #[test]
     fn a_claim_name_that_is_none_is_refused() {
-        for name in ["", "Web", "a/../../b", "a b", "-a", "a..b", "a?x=1", "ä", &"a".repeat(254)] {
+        for name in [
+            "",
+            "Web",
+            "a/../../b",
+            "a b",
+            "-a",
+            "a..b",
+            "a?x=1",
+            "ä",
+            "rtp/07",
+            "rtp/+7",
+            "rtp/",
+            "rtp/x",
+            "rtp/1/2",
+            "rtp/99999",
+            &"a".repeat(254),
+        ] {
             let said = refusal(&[("claim.hostport.io/web", name)]);
             assert!(said.contains("is not the name of a HostPortClaim"), "{said}");
             assert!(said.len() < 400, "{said}");

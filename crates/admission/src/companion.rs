@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use crds::Port;
 
 use crate::{
-    annotations::{Plan, Use},
-    mutate::Target,
+    annotations::Plan,
+    mutate::Granted,
     pod::{Place, Pod},
 };
 
@@ -24,21 +24,22 @@ pub(crate) enum Companion<'a> {
     New { name: Option<String>, protocol: &'static str },
 }
 
-/// The companions of all ports that ask for one. `follows` tells whether a port's container listens on the
-/// granted number itself.
-pub(crate) fn all<'a>(
+/// The companions of all ports that ask for one; of a block, that of its first number.
+pub(crate) fn all<'a, 'b>(
     pod: &'a Pod,
     plan: &Plan,
-    granted: &[(Target<'a>, Port)],
-    follows: impl Fn(&Use) -> bool,
-) -> Vec<(Target<'a>, Port, Companion<'a>)> {
+    granted: &'b [Granted<'a>],
+) -> Vec<(&'b Granted<'a>, Companion<'a>)> {
     let mut names: BTreeSet<String> = pod.ports().map(|place| place.port.name.clone()).collect();
     let mut taken: Vec<Place<'a>> = Vec::new();
     let mut companions = Vec::new();
-    for (target, number) in granted.iter().filter(|(target, _)| target.used.tcp_udp) {
+    for one in granted.iter().filter(|one| one.target.used.tcp_udp) {
+        let Granted { target, run, listens } = one;
         let Some((protocol, suffix)) = other(target.place.port.protocol()) else { continue };
-        let brought = |(one, _): &(Target<'_>, Port)| {
-            one.used.claim == target.used.claim && one.place.port.protocol() == protocol
+        let brought = |other: &Granted<'_>| {
+            other.target.used.claim == target.used.claim
+                && other.run.contains(run.first)
+                && other.target.place.port.protocol() == protocol
         };
         if granted.iter().any(brought) {
             continue;
@@ -47,8 +48,7 @@ pub(crate) fn all<'a>(
             let claimed = plan.uses.iter().any(|used| used.port_name == place.port.name);
             !claimed && !taken.iter().any(|other| other.is(place))
         };
-        let listens = follows(target.used);
-        let companion = match existing(pod, target.place, protocol, *number, listens, free) {
+        let companion = match existing(pod, target.place, protocol, run.first, *listens, free) {
             Some(place) => {
                 taken.push(place);
                 Companion::Existing(place)
@@ -59,7 +59,7 @@ pub(crate) fn all<'a>(
                 Companion::New { name, protocol }
             }
         };
-        companions.push((*target, *number, companion));
+        companions.push((one, companion));
     }
     companions
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     annotations::variable,
     pod::{List, Place},
+    run::Run,
 };
 
 /// One change of a container's ports.
@@ -17,9 +18,14 @@ pub(crate) enum Edit<'a> {
     Set { place: Place<'a>, host_port: Port, container_port: Option<Port> },
     /// A copy of an entry, after its own edit, under another protocol.
     Add { beside: Place<'a>, name: Option<String>, protocol: &'static str },
+    /// A copy of an entry without its name, that listens on this number.
+    Member { beside: Place<'a>, number: Port, protocol: String },
+    /// The entry goes.
+    Remove { place: Place<'a> },
 }
 
-/// Applies the edits in their order. Entries are added at the end, so places stay valid.
+/// Applies the edits in their order. Entries are added at the end, so places stay valid; what is removed has to
+/// come last, from the end on.
 pub(crate) fn ports(pod: &mut Value, edits: &[Edit<'_>]) {
     for edit in edits {
         match edit {
@@ -37,8 +43,21 @@ pub(crate) fn ports(pod: &mut Value, edits: &[Edit<'_>]) {
                     Some(name) => added.insert("name".to_owned(), json!(name)),
                     None => added.remove("name"),
                 };
-                if let Some(Value::Array(ports)) = list(pod, *beside) {
-                    ports.push(Value::Object(added));
+                push(pod, *beside, added);
+            }
+            Edit::Member { beside, number, protocol } => {
+                let Some(mut added) = entry(pod, *beside).cloned() else { continue };
+                added.remove("name");
+                added.insert("protocol".to_owned(), json!(protocol));
+                added.insert("hostPort".to_owned(), json!(number.get()));
+                added.insert("containerPort".to_owned(), json!(number.get()));
+                push(pod, *beside, added);
+            }
+            Edit::Remove { place } => {
+                if let Some(Value::Array(ports)) = list(pod, *place)
+                    && place.entry < ports.len()
+                {
+                    ports.remove(place.entry);
                 }
             }
         }
@@ -46,22 +65,28 @@ pub(crate) fn ports(pod: &mut Value, edits: &[Edit<'_>]) {
 }
 
 /// Writes `port.hostport.io/<name>` for every name that is told, and removes those that a copy brought along.
-pub(crate) fn annotations(pod: &mut Value, told: &BTreeMap<&str, Port>) {
+pub(crate) fn annotations(pod: &mut Value, told: &BTreeMap<&str, Run>) {
     let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else {
         return;
     };
     let stale = |key: &String| key.strip_prefix(ANNOTATION_PORT).is_some_and(|name| !told.contains_key(name));
     annotations.retain(|key, _| !stale(key));
-    for (name, number) in told {
-        annotations.insert(format!("{ANNOTATION_PORT}{name}"), json!(number.to_string()));
+    for (name, run) in told {
+        annotations.insert(format!("{ANNOTATION_PORT}{name}"), json!(run.first.to_string()));
     }
 }
 
-/// Puts `HOSTPORT_<NAME>` in front of every container's variables, so that `$(HOSTPORT_WEB)` expands in all of
+/// Puts `HOSTPORT_<NAME>`, and for a block `HOSTPORT_<NAME>_LAST`, in front of every container's variables, so that `$(HOSTPORT_WEB)` expands in all of
 /// the author's.
-pub(crate) fn variables(pod: &mut Value, told: &BTreeMap<&str, Port>) {
-    let ours: BTreeMap<String, String> =
-        told.iter().map(|(name, number)| (variable(name), number.to_string())).collect();
+pub(crate) fn variables(pod: &mut Value, told: &BTreeMap<&str, Run>) {
+    let mut ours = BTreeMap::new();
+    for (name, run) in told {
+        if run.is_block() {
+            ours.insert(format!("{}_LAST", variable(name)), run.last().to_string());
+        }
+    }
+    // A name that is told by itself comes before the end of a block.
+    ours.extend(told.iter().map(|(name, run)| (variable(name), run.first.to_string())));
     if ours.is_empty() {
         return;
     }
@@ -87,6 +112,12 @@ fn with_variables(before: &[Value], ours: &BTreeMap<String, String>) -> Vec<Valu
     let first = ours.iter().filter(|(name, _)| !authors.contains(name)).map(literal);
     let rest = before.iter().filter(|entry| elsewhere(entry) || !ours.contains_key(&name(entry)));
     first.chain(rest.cloned()).collect()
+}
+
+fn push(pod: &mut Value, beside: Place<'_>, added: Map<String, Value>) {
+    if let Some(Value::Array(ports)) = list(pod, beside) {
+        ports.push(Value::Object(added));
+    }
 }
 
 fn list<'a>(pod: &'a mut Value, place: Place<'_>) -> Option<&'a mut Value> {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crds::Port;
-
 use crate::{
     annotations::{Plan, Told},
     refusal::Refusal,
+    run::Run,
     standing::{Outlook, Standing, Standings},
 };
 
@@ -22,13 +21,15 @@ pub(crate) struct Asking<'a> {
 /// The numbers that the claims of a plan hold. In a dry run a claim may be missing.
 #[derive(Debug, Default)]
 pub(crate) struct Grants<'a> {
-    numbers: BTreeMap<&'a str, Port>,
+    held: BTreeMap<&'a str, Run>,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Grants<'_> {
-    pub(crate) fn number(&self, claim: &str) -> Option<Port> {
-        self.numbers.get(claim).copied()
+    /// What an annotation gets: all that the claim holds, or the one number at this place of it.
+    pub(crate) fn run(&self, claim: &str, index: Option<u16>) -> Option<Run> {
+        let run = *self.held.get(claim)?;
+        index.map_or(Some(run), |index| run.member(index).map(Run::one))
     }
 }
 
@@ -51,10 +52,16 @@ pub(crate) fn settle<'a>(
     let mut waiting = None;
     for told in plan.told() {
         let refusal = match standings.get(told.claim) {
-            Some(Standing::Held(number)) => {
-                grants.numbers.insert(told.claim, *number);
-                continue;
-            }
+            Some(Standing::Held(run)) => match told.index.filter(|index| run.member(*index).is_none()) {
+                None => {
+                    grants.held.insert(told.claim, *run);
+                    continue;
+                }
+                Some(index) => {
+                    let (key, claim, holds) = (told.key(), told.claim.to_owned(), *run);
+                    return Err(Unsettled::Final(Refusal::NoSuchMember { key, claim, index, holds }));
+                }
+            },
             // I7, and no lie either: a claim of the same file is not stored by its own dry run.
             Some(standing) if asking.dry_run && forgiven(standing) => {
                 grants.warnings.push(warning(told, standing, asking.namespace));
@@ -97,7 +104,9 @@ fn refuse(told: Told<'_>, standing: &Standing, asking: Asking<'_>) -> Refusal {
         Standing::Unbound { outlook, reason, message } => {
             Refusal::unbound(&claim, *outlook, reason, message, asking.retries)
         }
-        Standing::Disproved(says) | Standing::Held(says) => Refusal::Disproved { claim, says: *says },
+        Standing::Disproved(says) | Standing::Held(Run { first: says, .. }) => {
+            Refusal::Disproved { claim, says: *says }
+        }
     }
 }
 
@@ -150,7 +159,7 @@ mod tests {
 
         assert_eq!(grants.warnings.len(), 2);
         assert!(grants.warnings.iter().all(|warning| warning.len() <= 120), "{:?}", grants.warnings);
-        assert_eq!(grants.number("new"), None);
+        assert_eq!(grants.run("new", None), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! No port is chosen here and nothing is written; a denial is a sentence that ends in what to do.
 
 mod annotations;
+mod block;
 mod companion;
 mod edit;
 mod grants;
@@ -11,6 +12,7 @@ mod mutate;
 mod pod;
 mod refusal;
 mod review;
+mod run;
 mod server;
 mod standing;
 mod tls;

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crds::{HostPort, HostPortClaim, Port, names::LABEL_ALLOW_HOST_NETWORK};
+use crds::{
+    HostPort, HostPortClaim, Port,
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE},
+};
 use futures::{StreamExt, TryStreamExt, future::OptionFuture, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -17,7 +20,10 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use crate::standing::{self, Holder, Standing, Standings};
+use crate::{
+    run::Run,
+    standing::{self, Holder, Standing, Standings},
+};
 
 /// A read that takes longer is given up; the whole answer has 8 s.
 const READ_LIMIT: Duration = Duration::from_secs(3);
@@ -51,9 +57,9 @@ pub(crate) struct Lookup {
     remembered: Mutex<HashMap<(String, String), Remembered>>,
 }
 
-/// The number that a claim held when it was last read.
+/// What a claim held when it was last read.
 struct Remembered {
-    number: Port,
+    run: Run,
     /// When a mutation began to read it; taken by the validation that follows.
     read: Option<Instant>,
 }
@@ -97,8 +103,10 @@ impl Lookup {
         name: &str,
         told: Option<Port>,
     ) -> Result<(String, Standing), ReadError> {
-        let standing = match told.filter(|told| self.take_reading(namespace, name) == Some(*told)) {
-            Some(number) => Standing::Held(number),
+        let reading =
+            told.and_then(|told| self.take_reading(namespace, name).filter(|run| run.contains(told)));
+        let standing = match reading {
+            Some(run) => Standing::Held(run),
             None => self.claim(namespace, name, told).await?,
         };
         Ok((name.to_owned(), standing))
@@ -135,26 +143,27 @@ impl Lookup {
 
     async fn claim(&self, namespace: &str, name: &str, hint: Option<Port>) -> Result<Standing, ReadError> {
         let key = (namespace.to_owned(), name.to_owned());
-        let probable = hint.or_else(|| self.remembered().get(&key).map(|last| last.number));
-        let early = OptionFuture::from(probable.map(|number| self.read_port(number)));
+        let remembered = self.remembered().get(&key).map(|last| last.run);
+        let probable = remembered.or_else(|| hint.map(Run::one));
+        let early = OptionFuture::from(probable.map(|run| self.read_ports(namespace, run)));
         let (claim, early) = futures::join!(self.read_claim(namespace, name), early);
         let Some(claim) = claim? else {
             self.remembered().remove(&key);
             return Ok(self.absent(namespace, name).await);
         };
-        if let Some(Ok(Some(port))) = early {
-            let standing = standing::believe(&claim, Some(&port));
+        if let Some(Ok(ports)) = early {
+            let standing = standing::believe(&claim, &ports);
             if !matches!(standing, Standing::Disproved(_)) {
                 self.remember(key, &standing);
                 return Ok(standing);
             }
         }
         // Disbelief needs a HostPort that was read after the claim: it may have been bound between the two.
-        let port = match standing::said(&claim) {
-            Some(number) => self.read_port(number).await?,
-            None => None,
+        let ports = match standing::said(&claim) {
+            Some(run) => self.read_ports(namespace, run).await?,
+            None => Vec::new(),
         };
-        let standing = standing::believe(&claim, port.as_ref());
+        let standing = standing::believe(&claim, &ports);
         self.remember(key, &standing);
         Ok(standing)
     }
@@ -176,6 +185,18 @@ impl Lookup {
         within(format!("HostPort {number}"), api.get_opt(&number.to_string())).await
     }
 
+    /// The HostPorts of these numbers. Those of a block come by one LIST, with all others of the namespace.
+    async fn read_ports(&self, namespace: &str, run: Run) -> Result<Vec<HostPort>, ReadError> {
+        if !run.is_block() {
+            return Ok(self.read_port(run.first).await?.into_iter().collect());
+        }
+        let api: Api<HostPort> = Api::all(self.client.clone());
+        let params = ListParams::default().labels(&format!("{LABEL_CLAIM_NAMESPACE}={namespace}"));
+        let mut ports = within(format!("HostPorts {run}"), api.list(&params)).await?.items;
+        ports.retain(|port| run.contains(port.spec.port));
+        Ok(ports)
+    }
+
     /// Names of claims that do exist. Without them the answer is the same, so a failed read is none.
     async fn absent(&self, namespace: &str, name: &str) -> Standing {
         let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), namespace);
@@ -192,14 +213,14 @@ impl Lookup {
 
     fn remember(&self, key: (String, String), standing: &Standing) {
         let mut remembered = self.remembered();
-        let Standing::Held(number) = *standing else {
+        let Standing::Held(run) = *standing else {
             remembered.remove(&key);
             return;
         };
         if remembered.len() >= MOST_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key, Remembered { number, read: None });
+        remembered.insert(key, Remembered { run, read: None });
     }
 
     /// A mutation has read the claim; if it holds its number, one validation may believe that.
@@ -209,12 +230,12 @@ impl Lookup {
         }
     }
 
-    /// The number that a mutation has just read, for one validation.
-    fn take_reading(&self, namespace: &str, name: &str) -> Option<Port> {
+    /// What a mutation has just read, for one validation.
+    fn take_reading(&self, namespace: &str, name: &str) -> Option<Run> {
         let mut remembered = self.remembered();
         let last = remembered.get_mut(&(namespace.to_owned(), name.to_owned()))?;
         let read = last.read.take()?;
-        (read.elapsed() <= FRESH).then_some(last.number)
+        (read.elapsed() <= FRESH).then_some(last.run)
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Remembered>> {

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crds::Port;
 use serde_json::Value;
 
 use crate::{
     annotations::{Plan, Use, told_before},
+    block,
     companion::{self, Companion},
     edit::{self, Edit},
     grants::{Asking, Grants, Unsettled, settle},
     pod::{List, Place, Pod},
     refusal::Refusal,
+    run::Run,
     standing::Standings,
 };
 
@@ -37,6 +38,15 @@ pub(crate) struct Draft<'a> {
     pod: &'a Pod,
     plan: &'a Plan,
     targets: Vec<Target<'a>>,
+}
+
+/// A port and the numbers that it gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted<'a> {
+    pub(crate) target: Target<'a>,
+    pub(crate) run: Run,
+    /// The container listens on the granted numbers themselves.
+    pub(crate) listens: bool,
 }
 
 /// A port that a claim is for.
@@ -71,52 +81,63 @@ impl<'a> Draft<'a> {
     }
 
     fn edits(&self, grants: &Grants<'_>) -> Result<Vec<Edit<'a>>, Refusal> {
-        let granted = |target: &Target<'a>| Some((*target, grants.number(&target.used.claim)?));
+        let granted = |target: &Target<'a>| {
+            let run = grants.run(&target.used.claim, target.used.index)?;
+            Some(Granted { target: *target, run, listens: self.listens(target.used, run) })
+        };
         let granted: Vec<_> = self.targets.iter().filter_map(granted).collect();
         let mut edits = Vec::new();
-        for (target, number) in &granted {
-            edits.push(self.set(*target, target.place, *number)?);
+        for one in &granted {
+            edits.push(self.set(one, one.target.place)?);
         }
-        for (target, number, companion) in companion::all(self.pod, self.plan, &granted, self.follows()) {
+        for (one, companion) in companion::all(self.pod, self.plan, &granted) {
             edits.push(match companion {
-                Companion::Existing(place) => self.set(target, place, number)?,
-                Companion::New { name, protocol } => Edit::Add { beside: target.place, name, protocol },
+                Companion::Existing(place) => self.set(one, place)?,
+                Companion::New { name, protocol } => Edit::Add { beside: one.target.place, name, protocol },
             });
         }
+        for one in granted.iter().filter(|one| one.run.is_block()) {
+            let told = told_before(&self.pod.metadata.annotations, &one.target.used.port_name);
+            edits.extend(block::edits(self.pod, one, told));
+        }
+        // Last, and from the end on: the places of the others stay as they are.
+        edits.sort_by_key(|edit| match edit {
+            Edit::Remove { place } => usize::MAX - place.entry,
+            _ => 0,
+        });
         Ok(edits)
     }
 
-    fn set(&self, target: Target<'a>, place: Place<'a>, number: Port) -> Result<Edit<'a>, Refusal> {
+    fn set(&self, granted: &Granted<'a>, place: Place<'a>) -> Result<Edit<'a>, Refusal> {
+        let number = granted.run.first;
         if !self.pod.host_network() {
-            self.not_hand_written(target.used, place, number)?;
+            self.not_hand_written(granted.target.used, place, granted.run)?;
         }
-        let listens = self.follows()(target.used);
-        Ok(Edit::Set { place, host_port: number, container_port: listens.then_some(number) })
+        Ok(Edit::Set { place, host_port: number, container_port: granted.listens.then_some(number) })
     }
 
     /// Whether the container listens on the granted number itself.
-    fn follows(&self) -> impl Fn(&Use) -> bool + 'static {
-        let host_network = self.pod.host_network();
-        move |used| host_network || used.passthrough
+    fn listens(&self, used: &Use, run: Run) -> bool {
+        self.pod.host_network() || used.passthrough || run.is_block()
     }
 
     /// A copied pod carries the number that its origin was told, and the annotation that told it. With
     /// hostNetwork the API server has written hostPort itself before we see it.
-    fn not_hand_written(&self, used: &Use, place: Place<'_>, number: Port) -> Result<(), Refusal> {
+    fn not_hand_written(&self, used: &Use, place: Place<'_>, run: Run) -> Result<(), Refusal> {
         let says = place.port.host_port;
         let copied = told_before(&self.pod.metadata.annotations, &used.port_name);
         if says == 0
-            || says == i64::from(number.get())
+            || says == i64::from(run.first.get())
             || copied.is_some_and(|old| i64::from(old.get()) == says)
         {
             return Ok(());
         }
         let port = if place.port.name.is_empty() { &used.port_name } else { &place.port.name };
-        Err(Refusal::HandWritten { port: port.clone(), says, claim: used.claim.clone(), holds: number })
+        Err(Refusal::HandWritten { port: port.clone(), says, claim: used.claim.clone(), holds: run })
     }
 
-    fn told(&self, grants: &Grants<'_>) -> BTreeMap<&'a str, Port> {
-        self.plan.told().filter_map(|told| Some((told.name, grants.number(told.claim)?))).collect()
+    fn told(&self, grants: &Grants<'_>) -> BTreeMap<&'a str, Run> {
+        self.plan.told().filter_map(|told| Some((told.name, grants.run(told.claim, told.index)?))).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crds::Port;
 
-use crate::standing::Outlook;
+use crate::{run::Run, standing::Outlook};
 
 /// Why a pod is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +23,11 @@ pub(crate) enum Refusal {
     PerPodClaim { key: String, value: String },
 
     #[error(
-        "annotation {key} says {value:?}: this version of hostport does not support blocks of ports. Name a \
-         HostPortClaim without an index.",
-        key = short(key), value = short(value)
+        "annotation {key} asks for number {index} of claim {claim:?}, which holds {holds}; the first is 0. Correct \
+         the index, or leave \"/{index}\" out for all of them.",
+        key = short(key)
     )]
-    BlockMember { key: String, value: String },
+    NoSuchMember { key: String, claim: String, index: u16, holds: Run },
 
     #[error(
         "annotation {key} says {value:?}, which is not the name of a HostPortClaim. Name a claim of this \
@@ -95,7 +95,7 @@ pub(crate) enum Refusal {
         "port {port:?} says hostPort {says}, claim {claim:?} holds {holds}. Remove hostPort from the pod, or claim \
          {says}."
     )]
-    HandWritten { port: String, says: i64, claim: String, holds: Port },
+    HandWritten { port: String, says: i64, claim: String, holds: Run },
 
     #[error(
         "annotation {key} names HostPortClaim {claim:?}, which does not exist in namespace {namespace:?} ({there}). \
@@ -123,7 +123,7 @@ pub(crate) enum Refusal {
          pods.hostport.io has not seen the pod. Create the pod again; if that does not help, ask the administrator \
          for the order of the webhooks."
     )]
-    NotCarried { port: String, claim: String, holds: Port },
+    NotCarried { port: String, claim: String, holds: Run },
 
     #[error(
         "port {number}/{protocol} is in the pod twice, {first} and {second}, and a node gives it out once. Remove \

@@ -55,7 +55,8 @@ struct Inner {
 }
 
 impl Admission {
-    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these and `list` on claims.
+    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these and `list` on claims and
+    /// HostPorts.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         let waits = Waits::new(metrics.waits.clone());
         Self(Arc::new(Inner { lookup: Lookup::new(client), waits, metrics }))

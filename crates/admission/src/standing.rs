@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use crds::{ClaimPhase, HostPort, HostPortClaim, HostPortPhase, Port, Reason};
 use kube::ResourceExt;
 
+use crate::run::Run;
+
 /// The claims that a pod names, and how each stands.
 pub(crate) type Standings = BTreeMap<String, Standing>;
 
 /// How a claim stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It holds the number: claim and HostPort agree.
-    Held(Port),
+    /// It holds these numbers: claim and HostPorts agree.
+    Held(Run),
     /// It does not exist; these do, at most three, and whether there are, or may be, more.
     Absent { others: Vec<String>, more: bool },
     /// It is being deleted: pods that have the port keep it, new ones do not get it.
@@ -46,35 +48,46 @@ pub(crate) enum Holder {
     Nobody,
 }
 
-/// What a claim's status says that it holds.
-pub(crate) fn said(claim: &HostPortClaim) -> Option<Port> {
+/// What a claim's status says that it holds. How many these are is in the spec, which nobody can change.
+pub(crate) fn said(claim: &HostPortClaim) -> Option<Run> {
     let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
-    status.port
+    Run::new(status.port?, claim.spec.count)
 }
 
-/// I1, I5: a number is the claim's if the claim lives and says so, and the HostPort of that number says so too,
-/// for this very UID.
-pub(crate) fn believe(claim: &HostPortClaim, port: Option<&HostPort>) -> Standing {
+/// I1, I5: numbers are the claim's if the claim lives and says so, and the HostPort of each of them says so too,
+/// for this very UID. In `ports` others may stand as well.
+pub(crate) fn believe<'a>(
+    claim: &HostPortClaim,
+    ports: impl IntoIterator<Item = &'a HostPort> + Clone,
+) -> Standing {
     if claim.metadata.deletion_timestamp.is_some() {
         return Standing::Terminating;
     }
     match said(claim) {
         None => unbound(claim),
-        Some(number) if port.is_some_and(|port| confirms(port, claim, number)) => Standing::Held(number),
-        Some(number) => Standing::Disproved(number),
+        Some(run) => {
+            let confirmed = |number| ports.clone().into_iter().any(|port| confirms(port, claim, number));
+            if run.iter().all(confirmed) { Standing::Held(run) } else { Standing::Disproved(run.first) }
+        }
     }
 }
 
-/// The number that a pod of the claim is given, judged by [`believe`]; none if the pod is refused.
-pub fn believed(claim: &HostPortClaim, port: Option<&HostPort>) -> Option<Port> {
-    if let Standing::Held(number) = believe(claim, port) { Some(number) } else { None }
+/// The number that a pod of the claim is given, of a block the first; none if the pod is refused. `ports` are the
+/// HostPorts that were read for it.
+pub fn believed<'a>(
+    claim: &HostPortClaim,
+    ports: impl IntoIterator<Item = &'a HostPort> + Clone,
+) -> Option<Port> {
+    if let Standing::Held(run) = believe(claim, ports) { Some(run.first) } else { None }
 }
 
 /// Who holds the number of `port`, its claim having been read by the name in claimRef.
 pub(crate) fn holder(port: &HostPort, claim: &HostPortClaim) -> Holder {
-    match believe(claim, Some(port)) {
-        Standing::Held(number) if number == port.spec.port => Holder::Claim,
-        Standing::Terminating if belongs(port, claim) => Holder::Terminating(claim.name_any()),
+    let number = port.spec.port;
+    let deleted = claim.metadata.deletion_timestamp.is_some();
+    match said(claim) {
+        _ if deleted && belongs(port, claim) => Holder::Terminating(claim.name_any()),
+        Some(run) if !deleted && run.contains(number) && confirms(port, claim, number) => Holder::Claim,
         _ => Holder::Nobody,
     }
 }
@@ -121,13 +134,16 @@ mod tests {
 
     #[test]
     fn claim_and_host_port_that_agree_are_believed() {
-        assert_eq!(believe(&bound_claim("web", 9000), Some(&grant("web", 9000))), Standing::Held(port(9000)));
+        assert_eq!(
+            believe(&bound_claim("web", 9000), Some(&grant("web", 9000))),
+            Standing::Held(Run::one(port(9000)))
+        );
     }
 
     #[test]
     fn a_status_is_never_proof() {
         let tampered = bound_claim("web", 10250);
-        assert_eq!(believe(&tampered, None), Standing::Disproved(port(10250)));
+        assert_eq!(believe(&tampered, []), Standing::Disproved(port(10250)));
 
         let of_another = grant("other", 10250);
         assert_eq!(believe(&tampered, Some(&of_another)), Standing::Disproved(port(10250)));
@@ -167,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_believed_only_whole() {
+        let mut claim = bound_claim("rtp", 9000);
+        claim.spec.count = 3;
+        let [first, second, third] = [9000, 9001, 9002].map(|number| grant("rtp", number));
+        let mut of_another = grant("rtp", 9002);
+        of_another.spec.claim_ref.as_mut().unwrap().uid = Some("uid-earlier".into());
+
+        let run = Run::new(port(9000), 3).unwrap();
+        assert_eq!(believe(&claim, [&third, &first, &second]), Standing::Held(run));
+        assert_eq!(believe(&claim, [&first, &second]), Standing::Disproved(port(9000)));
+        assert_eq!(believe(&claim, [&first, &second, &of_another]), Standing::Disproved(port(9000)));
+        assert_eq!(holder(&second, &claim), Holder::Claim);
+        assert_eq!(holder(&of_another, &claim), Holder::Nobody);
+        assert_eq!(holder(&grant("rtp", 9003), &claim), Holder::Nobody);
+    }
+
+    #[test]
     fn a_surplus_host_port_is_held_by_nobody() {
         let surplus = grant("web", 9001);
 
@@ -176,7 +209,7 @@ mod tests {
 
     #[test]
     fn only_a_claim_that_nobody_has_looked_at_may_bind_in_a_moment() {
-        let outlook = |claim| match believe(&claim, None) {
+        let outlook = |claim| match believe(&claim, []) {
             Standing::Unbound { outlook, .. } => outlook,
             other => panic!("{other:?}"),
         };

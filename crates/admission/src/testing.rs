@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     annotations::Plan,
+    run::Run,
     standing::{Outlook, Standing},
 };
 
@@ -62,7 +63,7 @@ fn condition(reason: &str, message: &str) -> Condition {
 }
 
 pub(crate) fn held(number: u16) -> Standing {
-    Standing::Held(port(number))
+    Standing::Held(Run::one(port(number)))
 }
 
 pub(crate) fn unseen() -> Standing {

@@ -8,9 +8,10 @@ use crds::Port;
 use crate::{
     annotations::{Plan, Use},
     grants::Grants,
-    mutate::targets,
+    mutate::{Target, targets},
     pod::{Carried, List, Place, Pod},
     refusal::Refusal,
+    run::Run,
     standing::Holder,
 };
 
@@ -25,16 +26,26 @@ pub(crate) struct Managed<'a> {
 /// A pod in any namespace carries what its annotations claim, and nothing else under these numbers.
 pub(crate) fn annotated(pod: &Pod, plan: &Plan, grants: &Grants<'_>) -> Result<(), Refusal> {
     for target in targets(pod, plan)? {
-        let Some(number) = grants.number(&target.used.claim) else { continue };
+        let Some(run) = grants.run(&target.used.claim, target.used.index) else { continue };
         let port = target.place.port;
-        let expected = i64::from(number.get());
-        if port.host_port != expected || pod.host_network() && port.container_port != expected {
+        let expected = i64::from(run.first.get());
+        let listens = pod.host_network() || run.is_block();
+        let wrong = port.host_port != expected || listens && port.container_port != expected;
+        if wrong || !carries_all(pod, &target, run) {
             let (port, claim) = (target.used.port_name.clone(), target.used.claim.clone());
-            return Err(Refusal::NotCarried { port, claim, holds: number });
+            return Err(Refusal::NotCarried { port, claim, holds: run });
         }
     }
     let claimed = claimed(plan, grants);
     no_number_twice(pod, |number| claimed.contains(&number))
+}
+
+/// Beside the named port stand all others of the block, under its protocol.
+fn carries_all(pod: &Pod, target: &Target<'_>, run: Run) -> bool {
+    let beside = pod.ports().filter(|place| place.beside(&target.place));
+    let same = beside.filter(|place| place.port.protocol() == target.place.port.protocol());
+    let carried: BTreeSet<i64> = same.map(|place| place.port.host_port).collect();
+    run.iter().all(|number| carried.contains(&i64::from(number.get())))
 }
 
 /// A managed namespace allows hostNetwork or not: without any port a pod could listen on all of them.
@@ -96,14 +107,14 @@ fn unaccounted<'a>(pod: &'a Pod, plan: &Plan, grants: &Grants<'_>) -> Vec<Carrie
     let claimed = claimed(plan, grants);
     let open = |place: &Place<'_>| {
         let named = |used: &&Use| used.port_name == place.port.name;
-        plan.uses.iter().find(named).is_some_and(|used| grants.number(&used.claim).is_none())
+        plan.uses.iter().find(named).is_some_and(|used| grants.run(&used.claim, used.index).is_none())
     };
     pod.carried().filter(|one| !claimed.contains(&one.number) && !open(&one.place)).collect()
 }
 
 fn claimed(plan: &Plan, grants: &Grants<'_>) -> BTreeSet<i64> {
-    let numbers = plan.uses.iter().filter_map(|used| grants.number(&used.claim));
-    numbers.map(|number| i64::from(number.get())).collect()
+    let runs = plan.uses.iter().filter_map(|used| grants.run(&used.claim, used.index));
+    runs.flat_map(Run::iter).map(|number| i64::from(number.get())).collect()
 }
 
 fn unclaimed(pod: &Pod, namespace: &str, Carried { number, place }: Carried<'_>) -> Refusal {
