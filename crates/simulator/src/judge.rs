@@ -28,6 +28,7 @@ pub enum Actor {
 #[derive(Clone, Debug)]
 struct Last {
     key: Key,
+    uid: Uid,
     at: i64,
     delay: i64,
 }
@@ -92,7 +93,8 @@ impl Judge {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
             for port in claim.numbers() {
                 if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
-                    let last = Last { key: claim.key.clone(), at: server.now, delay: 60_000 };
+                    let last =
+                        Last { key: claim.key.clone(), uid: claim.uid.clone(), at: server.now, delay: 60_000 };
                     self.last.insert(port, last);
                 }
             }
@@ -218,7 +220,9 @@ impl Judge {
         if last.key.namespace == holder.key.namespace && self.wanting.contains(&holder.uid) {
             return;
         }
-        let delay = if self.skewed { last.delay.min(OWN_CLOCK) } else { last.delay };
+        // A tenant who names the number again while its release is under way shortens the rest by that time.
+        let own_clock = self.skewed || self.tampered.contains(&last.uid);
+        let delay = if own_clock { last.delay.min(OWN_CLOCK) } else { last.delay };
         let rested = server.now - last.at;
         if rested < delay {
             self.accuse(format!(
