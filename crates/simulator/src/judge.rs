@@ -93,8 +93,12 @@ impl Judge {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
             for port in claim.numbers() {
                 if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
-                    let last =
-                        Last { key: claim.key.clone(), uid: claim.uid.clone(), at: server.now, delay: 60_000 };
+                    let last = Last {
+                        key: claim.key.clone(),
+                        uid: claim.uid.clone(),
+                        at: server.now,
+                        delay: 60_000,
+                    };
                     self.last.insert(port, last);
                 }
             }
