@@ -134,6 +134,8 @@ impl Core {
         if self.bind_own(claim, &own) {
             return;
         }
+        // Those that it does not take again after all are to be released.
+        own.iter().for_each(|port| self.ports.push(*port));
         let class = match self.class_for(claim) {
             Ok(Some(class)) => class,
             Ok(None) => return, // The labels of its namespace will come, and name the claim again.
