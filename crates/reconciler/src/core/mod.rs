@@ -280,12 +280,15 @@ impl Core {
                 }
                 Touch::Namespace(name) => {
                     self.known.pending_in(&name).into_iter().for_each(|key| self.claims.push(key));
+                    self.known.lost_in(&name).into_iter().for_each(|key| self.claims.push(key));
                 }
                 Touch::Room(class, namespace) => {
                     let limit = self.known.limit(&class, &namespace).unwrap_or(usize::MAX);
                     let room = limit.saturating_sub(self.known.usage(&class, &namespace));
                     let keys = self.queue.held_back(&class, &namespace, room);
-                    keys.into_iter().for_each(|key| self.claims.push(key));
+                    let beyond = self.queue.beyond(&class, &namespace, room);
+                    let lost = self.known.lost_in(&namespace);
+                    keys.into_iter().chain(beyond).chain(lost).for_each(|key| self.claims.push(key));
                 }
             }
         }
