@@ -17,8 +17,10 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+mod life;
 mod objects;
 
+pub use life::alone_with_default_classes;
 pub use objects::*;
 
 /// How long anything may take here: the machine is shared.
