@@ -196,8 +196,7 @@ impl World {
             port: port.and_then(Port::new),
             ..HostPortClaimSpec::default()
         };
-        let claim = HostPortClaim::new(name, spec);
-        let created = self.api().create(&PostParams::default(), &claim).await;
+        let created = self.api().create(&PostParams::default(), &HostPortClaim::new(name, spec)).await;
         created.with_context(|| format!("create claim {name}"))
     }
 

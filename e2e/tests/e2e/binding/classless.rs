@@ -26,8 +26,7 @@ async fn a_claim_without_a_class_binds_from_the_default_class_also_when_it_appea
     ensure!(message.contains("hostPortClassName is \"\""), "{message}");
 
     world.make_default(&class, false).await?;
-    world.claim_spec("later", None, None).await?;
-    world.says("later", "ClassNotFound").await?;
+    world.claim_until("later", None, "ClassNotFound").await?;
     ensure!(world.bound("any").await? == class.first, "what is bound stays bound");
 
     // The newest of several; of the same second by name, so only the count can tell that one of them was taken.

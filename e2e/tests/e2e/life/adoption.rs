@@ -24,7 +24,8 @@ async fn a_claim_adopts_the_number_that_pods_of_its_namespace_carry_already() ->
     world.claim_port("game", &class, port).await?;
 
     ensure!(world.bound("game").await? == port);
-    world.counts(&class, [2, 0, 0, 0, 0]).await?;
+    // The neighbour still waits for it.
+    world.counts(&class, [2, 0, 0, 0, 1]).await?;
     world.protected("game").await?;
     // From now on nothing else may use it, and the claim keeps it.
     world.label("hostport.io/managed", "true").await?;

@@ -1,10 +1,12 @@
 //! Which namespaces may claim from a class, and how much.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use crds::HostPortPhase;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::support::{World, alone_with_default_classes, create};
@@ -29,18 +31,7 @@ async fn a_class_serves_the_namespaces_that_its_selector_admits() -> Result<()> 
     let port = world.bound("early").await?;
 
     world.unlabel("team").await?;
-    // The core may hear of the label after the claim.
-    world
-        .until("a new claim to be refused", || async {
-            drop(world.delete_claim("late").await);
-            world.claim_is_gone("late").await?;
-            world.claim("late", &class).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            let reason = world.get_claim("late").await?;
-            ensure!(reason.ready_reason() == Some("NamespaceNotAllowed"), "{:?}", reason.ready_reason());
-            Ok(())
-        })
-        .await?;
+    world.claim_until("late", Some(&class.name), "NamespaceNotAllowed").await?;
     ensure!(world.bound("early").await? == port, "what is granted stays");
     world.hostport_in(port, HostPortPhase::Bound).await?;
     Ok(())
@@ -152,10 +143,14 @@ async fn the_count_of_claims_is_limited_by_kubernetes_itself() -> Result<()> {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "claims"},
         "spec": {"hard": {resource: "1"}},
     });
-    create::<ResourceQuota>(&world.api(), quota).await?;
+    // The controller manager looks for new kinds twice a minute, and again at a quota that it knows every 5 minutes.
     world
-        .until("the quota to be counted", || async {
-            let status = world.api::<ResourceQuota>().get("claims").await?.status.unwrap_or_default();
+        .until("a new quota to be counted", || async {
+            let quotas = world.api::<ResourceQuota>();
+            drop(quotas.delete("claims", &DeleteParams::default()).await);
+            create(&quotas, quota.clone()).await?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let status = quotas.get("claims").await?.status.unwrap_or_default();
             status.used.and_then(|used| used.get(resource).cloned()).context("not yet")
         })
         .await?;

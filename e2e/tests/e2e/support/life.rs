@@ -42,6 +42,27 @@ impl World {
         self.claim_with(name, class, |spec| spec.count = count).await
     }
 
+    /// Creates a claim that is to be refused with this reason after something else was changed; anew as long as the
+    /// operator does not know of that change yet (its watches are not ordered).
+    pub async fn claim_until(&self, name: &str, class: Option<&str>, reason: &str) -> Result<()> {
+        self.until(&format!("a new claim {name} to say {reason}"), || async {
+            if self.api::<HostPortClaim>().get_opt(name).await?.is_some() {
+                self.delete_claim(name).await?;
+                self.claim_is_gone(name).await?;
+            }
+            self.claim_spec(name, class, None).await?;
+            let looked_at = || async {
+                let claim = self.get_claim(name).await?;
+                let seen = claim.ready_reason().filter(|reason| *reason != "WaitingForController");
+                seen.map(str::to_owned).context("nobody has looked at it")
+            };
+            let is = self.until("it to be looked at", looked_at).await?;
+            ensure!(is == reason, "it says {is}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until the claim is Bound, which must be well before a freed number has rested; its number.
     pub async fn bound_at_once(&self, name: &str) -> Result<u16> {
         let start = Instant::now();
