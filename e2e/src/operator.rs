@@ -95,6 +95,15 @@ impl Operator {
     }
 }
 
+/// What `hostport ARGS` prints, as the cluster's admin, or an error with what it complains about.
+pub async fn print(cluster: &DevCluster, args: &[&str]) -> Result<String> {
+    let mut command = tokio::process::Command::new(binary().await?);
+    let output = command.args(args).env("KUBECONFIG", cluster.kubeconfig()).output().await?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "hostport {} failed: {complaint}", args.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Waits as long as the operator lives.
 async fn until<T, F, Fut>(process: &Guarded, what: &str, mut condition: F) -> Result<T>
 where

@@ -135,7 +135,8 @@ impl TestEnv {
         eventually(deadline, what, condition).await
     }
 
-    async fn run(&self, args: &[&str], input: &str) -> Result<String> {
+    /// The same with this for its standard input.
+    pub async fn run(&self, args: &[&str], input: &str) -> Result<String> {
         let args_here = [&["--namespace", &self.namespace], args].concat();
         let output = self.cluster.kubectl_with_input(args_here, input).await?;
         let complaint = String::from_utf8_lossy(&output.stderr);

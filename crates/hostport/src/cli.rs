@@ -43,6 +43,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         admission: AdmissionOptions,
     },
+    /// Print claims for the static hostPorts that pods carry already; nothing in the cluster is changed.
+    ///
+    /// A claim for each number and namespace that no claim accounts for yet, named after workload and port. Comments
+    /// say which pods carry the number, who else has it, and which annotation ties the workload to the claim.
+    #[command(after_help = ADOPT_EXAMPLE)]
+    Adopt(AdoptOptions),
     /// Print the CustomResourceDefinitions.
     Crds {
         /// Write them into this folder instead, a file each.
@@ -86,6 +92,26 @@ pub(crate) struct ControllerOptions {
     #[arg(long, env = "HOSTPORT_BINDS_IN_FLIGHT", default_value_t = 64, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) binds_in_flight: u16,
+}
+
+const ADOPT_EXAMPLE: &str = "Example:
+  hostport adopt -n arena --class games > claims.yaml   # read the comments
+  kubectl apply -f claims.yaml
+  kubectl get hpc -n arena                              # each Bound to its number";
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdoptOptions {
+    /// Namespace whose pods are looked at [default: that of the kubeconfig's context].
+    #[arg(long, short, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub(crate) namespace: Option<String>,
+
+    /// Look at the pods of all namespaces.
+    #[arg(long, short = 'A')]
+    pub(crate) all_namespaces: bool,
+
+    /// HostPortClass that the claims are to name; without it they use the default class.
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

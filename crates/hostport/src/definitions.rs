@@ -37,7 +37,8 @@ pub(crate) fn print_webhooks(target: &cli::Target) -> anyhow::Result<()> {
     say(&::admission::yaml(&service(target), "", &target.namespace)?)
 }
 
-fn say(text: &str) -> anyhow::Result<()> {
+/// Prints it.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // `hostport crds | head` is no error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,5 +1,6 @@
 //! `hostport`: PersistentVolumes for network ports. `main` only joins the parts.
 
+mod adopt;
 mod cli;
 mod definitions;
 mod health;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         cli::Command::Crds { dir } => definitions::print(dir.as_deref()),
         cli::Command::Webhooks { target } => definitions::print_webhooks(&target),
+        cli::Command::Adopt(options) => run(Builder::new_current_thread(), adopt::run(options)),
         // One thread: what the controller waits for is the API server, and a thread's memory is not free.
         cli::Command::Controller { common, controller } => {
             run(Builder::new_current_thread(), roles::controller(common, &controller))

@@ -1,11 +1,13 @@
 //! The files of `examples/`, applied as they are: each does what its comments say.
 
 use anyhow::{Context, Result, ensure};
-use crds::HostPortPhase;
+use crds::{HostPortClaim, HostPortPhase};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use serde_json::Value;
 
-use crate::support::{World, annotation, example, host_ports, variable};
+use crate::support::{World, alone_with_default_classes, annotation, example, host_ports, variable};
 
 impl World {
     /// `kubectl apply -f examples/FILE` in this namespace, in this order.
@@ -146,5 +148,107 @@ async fn the_third_claim_for_two_ports_waits_until_one_is_free() -> Result<()> {
     world.kubectl(&["delete", "hpc", names[(waiting + 1) % 3]]).await?;
 
     world.bound(names[waiting]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_of_the_sip_server_has_its_number_and_a_hundred_more() -> Result<()> {
+    let world = World::new("sip").await?;
+    world.apply_examples(&["sip-statefulset/class.yaml", "sip-statefulset/claims.yaml"]).await?;
+    for (name, first) in [("sip-0", 5060), ("sip-1", 5062)] {
+        ensure!(world.bound(name).await? == first, "{name}");
+    }
+    let rtp = [world.bound("rtp-0").await?, world.bound("rtp-1").await?];
+    // They may be bound in either order.
+    ensure!(rtp == [10400, 10500] || rtp == [10500, 10400], "{rtp:?}");
+    world.apply_examples(&["sip-statefulset/statefulsets.yaml"]).await?;
+
+    for pod in world.pods("sbc", 2).await? {
+        let instance = pod.metadata.labels.clone().unwrap_or_default().remove("instance");
+        let instance: usize = instance.context("its label")?.parse()?;
+        let mut ports = host_ports(&pod);
+        ports.sort_unstable();
+        let sip = [5060, 5062][instance];
+        let media = i32::from(rtp[instance])..i32::from(rtp[instance]) + 100;
+        ensure!(ports.iter().copied().eq([sip, sip].into_iter().chain(media)), "{instance}: {ports:?}");
+        ensure!(variable(&pod, "HOSTPORT_RTP_LAST") == Some((rtp[instance] + 99).to_string()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_block_is_used_as_a_whole_and_by_index() -> Result<()> {
+    let world = World::new("blocks").await?;
+    world.apply_examples(&["blocks/class.yaml", "blocks/claim.yaml"]).await?;
+    let first = world.bound("conference").await?;
+    world.apply_examples(&["blocks/pods.yaml"]).await?;
+
+    let (mixer, _) = world.stored("mixer").await?;
+    ensure!(host_ports(&mixer).len() == 8, "{:?}", host_ports(&mixer));
+    ensure!(variable(&mixer, "HOSTPORT_MEDIA_LAST") == Some((first + 7).to_string()));
+    let (recorder, _) = world.stored("recorder").await?;
+    ensure!(host_ports(&recorder) == [i32::from(first + 7)], "{:?}", host_ports(&recorder));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_third_claim_is_beyond_the_quota_until_another_is_deleted() -> Result<()> {
+    let _alone = alone_with_default_classes().await;
+    let world = World::new("quotas").await?;
+    for file in ["class", "namespace", "claims"] {
+        world.kubectl_here(&["apply", "-f", &example(&format!("quotas/{file}.yaml"))]).await?;
+    }
+    let claims = Api::<HostPortClaim>::namespaced(world.client(), "hostport-red-dev");
+    let reason_of = async |reason: &str| {
+        let all = claims.list(&ListParams::default()).await?.items;
+        let of = |claim: &&HostPortClaim| claim.ready_reason() == Some(reason);
+        anyhow::Ok(all.iter().filter(of).map(ResourceExt::name_any).collect::<Vec<_>>())
+    };
+    let beyond = world
+        .until("two to be Bound and one to be beyond the quota", || async {
+            let (bound, beyond) = (reason_of("Bound").await?, reason_of("QuotaExceeded").await?);
+            ensure!((bound.len(), beyond.len()) == (2, 1), "{bound:?} {beyond:?}");
+            Ok(beyond)
+        })
+        .await?;
+    let bound = reason_of("Bound").await?;
+
+    world.kubectl_here(&["delete", "hpc", "-n", "hostport-red-dev", &bound[0]]).await?;
+
+    let rest = || async {
+        let bound = reason_of("Bound").await?;
+        ensure!(bound.contains(&beyond[0]), "{bound:?}");
+        Ok(())
+    };
+    world.until("the third to be Bound", rest).await?;
+    world.kubectl_here(&["delete", "hpclass", "team-red"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn prepared_hostports_are_for_the_claims_that_they_were_prepared_for() -> Result<()> {
+    let world = World::new("prebound").await?;
+    for file in ["class", "hostports", "claims"] {
+        world.kubectl_here(&["apply", "-f", &example(&format!("prebound/{file}.yaml"))]).await?;
+    }
+
+    let claims = Api::<HostPortClaim>::namespaced(world.client(), "hostport-prebound");
+    for (name, port) in [("broker", 8883), ("exact", 9855)] {
+        world
+            .until(&format!("{name} to be Bound"), || async {
+                let claim = claims.get(name).await?;
+                let bound = claim.status.as_ref().and_then(|status| status.port);
+                ensure!(bound.is_some_and(|it| it.get() == port), "{:?}", claim.ready_message());
+                Ok(())
+            })
+            .await?;
+    }
+    // What git has of them stays as it is (I6): a second apply finds nothing to do but what is ours.
+    let hostport = world.hostport(8883).await?.context("it stands")?;
+    ensure!(hostport.spec.phase == HostPortPhase::Bound, "{:?}", hostport.spec);
+    let again = world.kubectl_here(&["apply", "-f", &example("prebound/hostports.yaml")]).await;
+    ensure!(again.is_ok(), "{again:?}");
+    let after = world.hostport(8883).await?.context("it stands")?;
+    ensure!(after.spec == hostport.spec, "{:?}", after.spec);
     Ok(())
 }

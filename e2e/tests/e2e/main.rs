@@ -6,4 +6,5 @@ mod binding;
 mod examples;
 mod faults;
 mod gitops;
+mod life;
 mod support;

@@ -17,8 +17,10 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+mod life;
 mod objects;
 
+pub use life::alone_with_default_classes;
 pub use objects::*;
 
 /// How long anything may take here: the machine is shared.
@@ -194,8 +196,7 @@ impl World {
             port: port.and_then(Port::new),
             ..HostPortClaimSpec::default()
         };
-        let claim = HostPortClaim::new(name, spec);
-        let created = self.api().create(&PostParams::default(), &claim).await;
+        let created = self.api().create(&PostParams::default(), &HostPortClaim::new(name, spec)).await;
         created.with_context(|| format!("create claim {name}"))
     }
 
