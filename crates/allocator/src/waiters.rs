@@ -102,6 +102,11 @@ impl<K: Ord + Clone> Waiters<K> {
         })
     }
 
+    /// The claims of one namespace, oldest first.
+    pub fn of(&self, namespace: &str) -> impl Iterator<Item = &K> {
+        self.namespaces.get(namespace).into_iter().flat_map(|queue| &queue.claims).map(|(_, key)| key)
+    }
+
     /// Puts the namespace at the end of the rotation; its turn there.
     fn last_turn(&mut self, namespace: &Arc<str>) -> u64 {
         let turn = self.next_turn;

@@ -1,6 +1,7 @@
-//! Pods on their way through admission: mutation reads claim and HostPort, one after the other, validation
+//! Pods on their way through admission: mutation reads claim and HostPorts, one after the other, validation
 //! believes that reading or makes a new one, and within 34 s of its beginning the pod is stored, or never.
-//! What is believed is judged by the very function of `admission`.
+//! What is believed is judged by the very function of `admission`. A pod of a block carries all of its numbers,
+//! whose HostPorts are read at one moment: it is one LIST.
 
 use allocator::Port;
 use crds::HostPortClaimStatus;
@@ -39,7 +40,7 @@ pub struct Admission {
 #[derive(Clone, Debug)]
 enum Stage {
     ClaimRead(Box<Claim>),
-    HostPortRead(Option<Box<HostPort>>),
+    HostPortsRead(Vec<HostPort>),
     Mutated,
     Validated,
 }
@@ -48,19 +49,19 @@ impl World {
     /// A pod of the claim comes to admission: the first of its two reads. The other may come later.
     pub fn admit(&mut self, name: &str, key: &Key, claim_first: bool) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
-        let Some(number) = claim.named().filter(|_| claim.count == 1) else { return };
-        let pod =
-            Pod { key: Key { namespace: key.namespace.clone(), name: name.into() }, ports: [number].into() };
+        let Some(run) = claim.run() else { return };
+        let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
+        let pod = Pod { key: key_of_pod, ports: run.iter().collect() };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;
         }
-        self.note(|_| format!("pod {name} of {key}={} comes to admission, port {number}", claim.uid));
+        self.note(|_| format!("pod {name} of {key}={} comes to admission, port {run}", claim.uid));
         let uid = claim.uid.clone();
         let stage = match claim_first {
             true => Stage::ClaimRead(Box::new(claim)),
-            // The number is remembered from an earlier pod.
-            false => Stage::HostPortRead(self.server.hostports.get(&number).cloned().map(Box::new)),
+            // The numbers are remembered from an earlier pod.
+            false => Stage::HostPortsRead(self.server.read(&pod.ports)),
         };
         let (key, began) = (key.clone(), self.server.now);
         self.admissions.push(Admission { pod, key, claim: uid, stage, began, excused: false });
@@ -69,24 +70,23 @@ impl World {
     /// The next step of an admission: the second read, or the validation. A pod that fails is refused.
     pub fn admit_on(&mut self, at: usize) {
         let it = self.admissions[at].clone();
-        let number = it.pod.ports[0];
+        let ports = &*it.pod.ports;
         let age = self.server.now - it.began;
         let claim = self.server.claims.get(&it.key);
-        let hostport = self.server.hostports.get(&number);
+        let hostports = self.server.read(ports);
         let passes = match &it.stage {
-            Stage::ClaimRead(_) | Stage::HostPortRead(_) if age > LIMIT => None,
-            Stage::ClaimRead(claim) => judge(claim, hostport, number),
-            // Disbelief needs a HostPort that was read after the claim.
-            Stage::HostPortRead(early) => claim.and_then(|claim| {
-                judge(claim, early.as_deref(), number).or_else(|| judge(claim, hostport, number))
-            }),
+            Stage::ClaimRead(_) | Stage::HostPortsRead(_) if age > LIMIT => None,
+            Stage::ClaimRead(claim) => judge(claim, &hostports, ports),
+            // Disbelief needs HostPorts that were read after the claim.
+            Stage::HostPortsRead(early) => claim
+                .and_then(|claim| judge(claim, early, ports).or_else(|| judge(claim, &hostports, ports))),
             Stage::Mutated if age <= FRESH => {
-                if claim.and_then(|claim| judge(claim, hostport, number)).is_none() {
+                if claim.and_then(|claim| judge(claim, &hostports, ports)).is_none() {
                     self.tally.hit(Fault::StaleReading);
                 }
                 Some(it.claim.clone())
             }
-            Stage::Mutated => claim.and_then(|claim| judge(claim, hostport, number)),
+            Stage::Mutated => claim.and_then(|claim| judge(claim, &hostports, ports)),
             Stage::Validated => return,
         };
         self.note(|_| {
@@ -115,8 +115,11 @@ impl World {
         if !self.server.claims.get(&it.key).is_some_and(lives) {
             self.tally.hit(Fault::LatePod);
         }
-        let (pod, number) = (it.pod.clone(), it.pod.ports[0]);
-        self.note(|_| format!("pod {} is stored on {number}", pod.key));
+        let pod = it.pod.clone();
+        if pod.ports.len() > 1 {
+            self.tally.hit(Fault::PodOfBlock);
+        }
+        self.note(|_| format!("pod {} is stored on {:?}", pod.key, pod.ports));
         self.judge.admitted.insert(pod.key.clone(), it);
         self.change(Actor::People, |server| put_pod(server, pod));
     }
@@ -156,16 +159,25 @@ pub fn put_pod(server: &mut Server, pod: Pod) {
     server.changes.push(Changed::Pod(None, Some(pod)));
 }
 
-/// The claim's uid, if admission believes that it holds this number.
-fn judge(claim: &Claim, hostport: Option<&HostPort>, number: Port) -> Option<Uid> {
-    let stored = hostport.map(stored_hostport);
-    let believed = admission::believed(&stored_claim(claim), stored.as_ref());
-    believed.filter(|believed| believed.get() == number.get()).map(|_| claim.uid.clone())
+impl Server {
+    /// The HostPorts of these numbers, as one LIST shows them.
+    fn read(&self, ports: &[Port]) -> Vec<HostPort> {
+        ports.iter().filter_map(|port| self.hostports.get(port)).cloned().collect()
+    }
+}
+
+/// The claim's uid, if admission believes that it holds these numbers.
+fn judge(claim: &Claim, hostports: &[HostPort], ports: &[Port]) -> Option<Uid> {
+    let stored: Vec<_> = hostports.iter().map(stored_hostport).collect();
+    let believed = admission::believed(&stored_claim(claim), stored.iter())?;
+    let same = usize::from(claim.count) == ports.len() && ports.first().map(|it| it.get()) == Some(believed.get());
+    same.then(|| claim.uid.clone())
 }
 
 /// The claim as the API server shows it, with all that admission looks at.
 fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     let mut stored = crds::HostPortClaim::new(&claim.key.name, crds::HostPortClaimSpec::default());
+    stored.spec.count = claim.count;
     stored.metadata.namespace = Some(claim.key.namespace.to_string());
     stored.metadata.uid = Some(claim.uid.to_string());
     stored.metadata.deletion_timestamp = claim.deleting.then_some(Time(Timestamp::UNIX_EPOCH));

@@ -61,6 +61,7 @@ faults! {
     Restored Unobserved "store restored to an older revision",
     LatePod Admission "pod stored after its claim had changed",
     StaleReading Admission "validation believed an earlier reading",
+    PodOfBlock Admission "pod stored with all numbers of a block",
     PodRefused Admission "pod refused between its reads",
     DryRun Admission "dry run",
     Deleted People "claim deleted",

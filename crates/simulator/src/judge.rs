@@ -196,7 +196,10 @@ impl Judge {
             return;
         };
         let kept = after.is_some_and(|it| it.belongs_to(&holder.uid) && it.phase == before.phase);
-        let back = after.is_some_and(|it| it.is_held_by(&holder.uid));
+        // C6: a member of a block that could not be completed when that was decided goes by way of Released, and
+        // back from there if the block is Bound after all; a loss is only what leads further.
+        let undone = claim.count > 1 && after.is_some_and(|it| it.belongs_to(&holder.uid));
+        let back = undone || after.is_some_and(|it| it.is_held_by(&holder.uid));
         let its_own = claim.is_pending() && claim.count == 1
             || claim.names(before.port) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {

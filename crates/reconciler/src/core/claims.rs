@@ -108,12 +108,13 @@ impl Core {
         let class = self.class_of(claim)?;
         let namespace = &claim.key.namespace;
         let admitted = self.known.class(&class).and_then(|class| self.known.admits(class, namespace));
-        let full = |limit: &usize| self.known.usage(&class, namespace) >= *limit;
-        match (self.not_in_class(&class, port), self.known.limit(&class, namespace)) {
+        // While it is being restored it is counted already.
+        let new = usize::from(!self.known.counts_for(port, &class, namespace));
+        match (self.not_in_class(&class, port), self.beyond_limit(claim, &class, new)) {
             (Some(trouble), _) => Err(trouble),
             _ if admitted == Some(false) => Err(Trouble::namespace_not_allowed(namespace, &class)),
             _ if self.known.foreign_to(port, namespace) => Err(Trouble::port_taken(port)),
-            (_, Some(limit)) if full(&limit) => Err(Trouble::quota_exceeded(namespace, &class, limit)),
+            (_, Some(trouble)) => Err(trouble),
             _ => Ok(class),
         }
     }
@@ -134,10 +135,18 @@ impl Core {
         if self.bind_own(claim, &own) {
             return;
         }
+        // Those that it does not take again after all are to be released.
+        own.iter().for_each(|port| self.ports.push(*port));
         let class = match self.class_for(claim) {
             Ok(Some(class)) => class,
             Ok(None) => return, // The labels of its namespace will come, and name the claim again.
-            Err(trouble) => return self.tell(claim, claim.class.clone(), trouble),
+            Err(trouble) => {
+                if let Some(run) = claim.hostport_name.as_ref().and(claim.wanted).and_then(|it| Run::new(it, 1)) {
+                    // The HostPort that it names may be made anew, in another class.
+                    self.queue.want(claim, &claim.class.clone().unwrap_or_default(), run, false);
+                }
+                return self.tell(claim, claim.class.clone(), trouble);
+            }
         };
         // Re-bind: a claim of the same name had them, or they are kept for it.
         for port in own {
@@ -153,6 +162,11 @@ impl Core {
         }
         match claim.wanted {
             Some(first) => self.bind_wanted(claim, class, first),
+            None if let Some(trouble) = self.beyond_limit(claim, &class, claim.count.into()) => {
+                self.queue.hold_back(claim, &class);
+                self.class_status.insert(class.clone());
+                self.tell(claim, Some(class), trouble);
+            }
             None => {
                 self.queue.join(claim, &class);
                 self.class_status.insert(class.clone());
@@ -248,6 +262,7 @@ impl Core {
         match self.beyond_quota(claim, &class, run) {
             Some(trouble) => {
                 self.queue.hold_back(claim, &class);
+                self.class_status.insert(class.clone());
                 self.tell(claim, Some(class), trouble);
             }
             None => self.begin_bind(claim, run, class),
@@ -256,10 +271,15 @@ impl Core {
 
     /// The namespace would have more ports of the class than it may.
     fn beyond_quota(&self, claim: &Claim, class: &Arc<str>, run: Run) -> Option<Trouble> {
+        // A number that is taken over inside the namespace is counted already.
+        let counted = |port: &Port| self.known.counts_for(*port, class, &claim.key.namespace);
+        self.beyond_limit(claim, class, run.iter().filter(|port| !counted(port)).count())
+    }
+
+    /// With so many more of the class the namespace would have more than it may.
+    fn beyond_limit(&self, claim: &Claim, class: &Arc<str>, new: usize) -> Option<Trouble> {
         let namespace = &claim.key.namespace;
         let limit = self.known.limit(class, namespace)?;
-        // A number that is taken over inside the namespace is counted already.
-        let new = run.iter().filter(|port| !self.known.counts_for(*port, class, namespace)).count();
         let after = self.known.usage(class, namespace) + new;
         (after > limit).then(|| Trouble::quota_exceeded(namespace, class, limit))
     }

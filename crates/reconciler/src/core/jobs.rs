@@ -32,7 +32,7 @@ impl Core {
             ClaimJob::Restore(restore) => self.restore_answered(key, restore, outcome),
             ClaimJob::Write { uid, notice } => match outcome {
                 Outcome::Claim(_) => {
-                    notice.into_iter().for_each(|notice| self.say(Action::Tell(notice)));
+                    notice.into_iter().for_each(|notice| self.tell_later(key, notice));
                     self.claims.push(key.clone());
                 }
                 _ => self.begin(key, ClaimJob::Refresh { uid }, Action::GetClaim(key.clone())),

@@ -201,6 +201,12 @@ impl Known {
         self.pending.range(from..).take_while(|key| key.namespace == *namespace).cloned().collect()
     }
 
+    /// The lost claims of one namespace.
+    pub(super) fn lost_in(&self, namespace: &Arc<str>) -> Vec<Key> {
+        let from = Key { namespace: namespace.clone(), name: "".into() };
+        self.lost.range(from..).take_while(|key| key.namespace == *namespace).cloned().collect()
+    }
+
     pub(super) fn lost(&self) -> impl Iterator<Item = &Key> {
         self.lost.iter()
     }

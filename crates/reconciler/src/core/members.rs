@@ -123,12 +123,14 @@ impl Core {
         }
     }
 
-    /// C6: a Pending claim holds this member of a block, which cannot be completed.
+    /// C6: a Pending claim holds this member of a block, which cannot be completed. A claim that is being deleted
+    /// keeps what it has until it is gone.
     pub(super) fn is_hopeless(&self, claim: &Claim, hostport: &HostPort) -> bool {
         let Some(run) = Run::new(hostport.first(), claim.count).filter(|run| run.count > 1) else {
             return false;
         };
         let taken = |port| matches!(self.member(claim, &hostport.class, port, run), Member::Taken(_));
-        claim.is_pending() && hostport.belongs_to(&claim.uid) && run.iter().any(taken)
+        let waits = claim.is_pending() && !claim.deleting && hostport.belongs_to(&claim.uid);
+        waits && run.iter().any(taken)
     }
 }

@@ -43,6 +43,9 @@ use crate::{
 
 /// How long to wait before asking again for something that failed without an answer.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long a claim's trouble must last before an event tells of it: a class or a claim that is applied in the same
+/// breath ends it.
+const LASTING: Duration = Duration::from_secs(2);
 /// How long to wait before trying again what the API server refused.
 const REFUSED: Duration = Duration::from_secs(30);
 
@@ -83,6 +86,7 @@ enum Asker {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Alarm {
     Claim(Key),
+    Notice(Key),
     Port(Port),
     ClassStatus(Arc<str>),
     Carriers(Option<Arc<str>>),
@@ -120,6 +124,8 @@ pub struct Core {
     binds: usize,
 
     claim_jobs: HashMap<Key, ClaimJob>,
+    /// Trouble of claims that is to be told if the status still says so, by its digest.
+    notices: HashMap<Key, (u64, Notice)>,
     /// Claims that are not looked at before this time.
     resting: HashMap<Key, Duration>,
     /// Pending claims that hold parts of blocks that cannot be completed now: whatever changes may change that.
@@ -150,6 +156,7 @@ impl Core {
             queue: Queue::default(),
             binds: 0,
             claim_jobs: HashMap::new(),
+            notices: HashMap::new(),
             resting: HashMap::new(),
             stranded: BTreeSet::new(),
             port_jobs: HashMap::new(),
@@ -245,6 +252,7 @@ impl Core {
     fn ring(&mut self, alarm: Alarm) {
         match alarm {
             Alarm::Claim(key) => self.claims.push(key),
+            Alarm::Notice(key) => self.tell_if_it_lasts(&key),
             Alarm::Port(port) => self.ports.push(port),
             Alarm::ClassStatus(name) => drop(self.class_status.insert(name)),
             Alarm::Carriers(namespace) => self.lists.ring(namespace),
@@ -272,12 +280,15 @@ impl Core {
                 }
                 Touch::Namespace(name) => {
                     self.known.pending_in(&name).into_iter().for_each(|key| self.claims.push(key));
+                    self.known.lost_in(&name).into_iter().for_each(|key| self.claims.push(key));
                 }
                 Touch::Room(class, namespace) => {
                     let limit = self.known.limit(&class, &namespace).unwrap_or(usize::MAX);
                     let room = limit.saturating_sub(self.known.usage(&class, &namespace));
                     let keys = self.queue.held_back(&class, &namespace, room);
-                    keys.into_iter().for_each(|key| self.claims.push(key));
+                    let beyond = self.queue.beyond(&class, &namespace, room);
+                    let lost = self.known.lost_in(&namespace);
+                    keys.into_iter().chain(beyond).chain(lost).for_each(|key| self.claims.push(key));
                 }
             }
         }

@@ -26,8 +26,8 @@ enum Wish {
     Any,
     /// These.
     Numbers(Run),
-    /// That its namespace may have more.
-    Room,
+    /// That its namespace may have more: any, or these.
+    Room(Option<Run>),
 }
 
 /// Those who want equally many numbers of a class.
@@ -45,7 +45,7 @@ pub(super) struct Queue {
     /// By class and count.
     lines: BTreeMap<Arc<str>, BTreeMap<u16, Line>>,
     numbers: HashMap<Port, BTreeSet<(i64, Key)>>,
-    /// By class and namespace, with the count.
+    /// By class and namespace, with so much room as they need at least.
     held_back: HashMap<(Arc<str>, Arc<str>), BTreeSet<(i64, Key, u16)>>,
     /// How many wait, by class.
     waiting: HashMap<Arc<str>, usize>,
@@ -63,16 +63,35 @@ impl Queue {
     /// The claim waits for these numbers, or, if no wait helps, wants to hear of them all the same.
     pub(super) fn want(&mut self, claim: &Claim, class: &Arc<str>, run: Run, waits: bool) {
         self.enter(claim, class, Wish::Numbers(run), waits);
-        for port in run.iter() {
+        self.want_numbers(claim, Some(run));
+    }
+
+    /// The claim waits until its namespace may have more of the class; if it wants certain numbers, what becomes of
+    /// them is news to it as well, and that they are its namespace's already may be all the room that it needs.
+    pub(super) fn hold_back(&mut self, claim: &Claim, class: &Arc<str>) {
+        let run = claim.wanted.and_then(|first| Run::new(first, claim.count));
+        self.enter(claim, class, Wish::Room(run), true);
+        let place = (class.clone(), claim.key.namespace.clone());
+        let least = if run.is_some() { 0 } else { claim.count };
+        self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), least));
+        self.want_numbers(claim, run);
+    }
+
+    fn want_numbers(&mut self, claim: &Claim, run: Option<Run>) {
+        for port in run.into_iter().flat_map(Run::iter) {
             self.numbers.entry(port).or_default().insert((claim.created, claim.key.clone()));
         }
     }
 
-    /// The claim waits until its namespace may have more of the class.
-    pub(super) fn hold_back(&mut self, claim: &Claim, class: &Arc<str>) {
-        self.enter(claim, class, Wish::Room, true);
-        let place = (class.clone(), claim.key.namespace.clone());
-        self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), claim.count));
+    fn forget_numbers(&mut self, created: i64, key: &Key, run: Run) {
+        for port in run.iter() {
+            if let Some(keys) = self.numbers.get_mut(&port) {
+                keys.remove(&(created, key.clone()));
+                if keys.is_empty() {
+                    self.numbers.remove(&port);
+                }
+            }
+        }
     }
 
     fn enter(&mut self, claim: &Claim, class: &Arc<str>, wish: Wish, waits: bool) {
@@ -96,20 +115,12 @@ impl Queue {
                 }
                 self.tidy(&class, count);
             }
-            Wish::Numbers(run) => {
-                for port in run.iter() {
-                    if let Some(keys) = self.numbers.get_mut(&port) {
-                        keys.remove(&(created, key.clone()));
-                        if keys.is_empty() {
-                            self.numbers.remove(&port);
-                        }
-                    }
-                }
-            }
-            Wish::Room => {
+            Wish::Numbers(run) => self.forget_numbers(created, key, run),
+            Wish::Room(run) => {
                 let place = (class.clone(), key.namespace.clone());
+                run.into_iter().for_each(|run| self.forget_numbers(created, key, run));
                 if let Some(keys) = self.held_back.get_mut(&place) {
-                    keys.remove(&(created, key.clone(), count));
+                    keys.remove(&(created, key.clone(), if run.is_some() { 0 } else { count }));
                     if keys.is_empty() {
                         self.held_back.remove(&place);
                     }
@@ -171,13 +182,25 @@ impl Queue {
         self.numbers.get(&port).into_iter().flatten().map(|(_, key)| key.clone())
     }
 
+    /// Who is in line for more of the class than there is room for in the namespace.
+    pub(super) fn beyond(&self, class: &str, namespace: &str, room: usize) -> Vec<Key> {
+        let lines = self.lines.get(class).into_iter().flatten();
+        let lines = lines.filter(|(count, _)| usize::from(**count) > room);
+        lines.flat_map(|(_, line)| line.waiters.of(namespace)).cloned().collect()
+    }
+
     /// Who waits for room in the namespace and may have it, if there is so much: oldest first, without those who
     /// want more.
     pub(super) fn held_back(&self, class: &Arc<str>, namespace: &Arc<str>, room: usize) -> Vec<Key> {
         let held_back = self.held_back.get(&(class.clone(), namespace.clone())).into_iter().flatten();
+        let mut left = room;
         held_back
-            .filter(|(_, _, count)| usize::from(*count) <= room)
-            .take(room)
+            .filter(|(_, _, least)| usize::from(*least) <= room)
+            .take_while(|(_, _, least)| {
+                let enough = left > 0 || *least == 0;
+                left = left.saturating_sub(usize::from(*least > 0));
+                enough
+            })
             .map(|(_, key, _)| key.clone())
             .collect()
     }

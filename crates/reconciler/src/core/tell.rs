@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crds::ClaimPhase;
 
-use super::{ClaimJob, Core};
+use super::{Alarm, ClaimJob, Core, LASTING};
 use crate::{
     action::{Action, Notice, Subject},
-    seen::{Claim, Run, Truth},
+    seen::{Claim, Key, Run, Truth},
     text::{self, ClaimStatus, Condition, Trouble},
 };
 
@@ -30,6 +30,20 @@ impl Core {
         let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
         let quiet = trouble.reason == crds::Reason::WaitingForReuse;
         (!quiet).then(|| Notice { subject, reason: trouble.reason.as_str(), note: trouble.message.clone() })
+    }
+
+    /// An event tells of the trouble, if it lasts.
+    pub(super) fn tell_later(&mut self, key: &Key, notice: Notice) {
+        let Some(claim) = self.known.claim(key) else { return };
+        self.notices.insert(key.clone(), (claim.status_digest, notice));
+        self.schedule.at(self.now.mono + LASTING, Alarm::Notice(key.clone()));
+    }
+
+    pub(super) fn tell_if_it_lasts(&mut self, key: &Key) {
+        let Some((digest, notice)) = self.notices.remove(key) else { return };
+        if self.known.claim(key).is_some_and(|claim| claim.status_digest == digest) {
+            self.say(Action::Tell(notice));
+        }
     }
 
     pub(super) fn bound_status(&self, claim: &Claim, run: Run, class: &Arc<str>) -> ClaimStatus {

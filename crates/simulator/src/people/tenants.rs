@@ -12,6 +12,7 @@ use crate::{
 };
 
 impl World {
+    #[cfg(test)]
     pub fn create_claim(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>) {
         self.create_block(key, class, wanted, 1);
     }

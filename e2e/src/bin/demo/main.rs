@@ -134,7 +134,7 @@ fn goodbye(screen: &mut Screen, cluster: &DevCluster) -> Result<()> {
   kubectl apply -f examples/several-ports                # a game server with three ports, two protocols
   kubectl apply -k examples/gitops/platform; kubectl apply -k examples/gitops/overlays/staging
   kubectl delete hpc echo-web --wait=false; kubectl get hpc echo-web -o wide    # a pod uses it: InUse
-  kubectl delete pod echo; kubectl get hp -w             # now it goes, and 9000 rests for a minute"
+  kubectl delete pod echo; kubectl get hp -w             # now it goes, and its number rests for a minute"
     ))?;
     if let Some(log) = cluster.is_own().then(|| cluster.dir().join("operator-1.log")) {
         screen.say(&format!("\nThe operator's log: {}", log.display()))?;

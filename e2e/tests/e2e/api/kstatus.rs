@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use crds::Reason;
+use crds::{HostPortClaim, HostPortClaimSpec, LabelSelector, Reason};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::support::{World, pod, pod_with};
@@ -66,20 +67,43 @@ async fn a_health_check_waits_passes_or_fails_as_the_reason_says() -> Result<()>
     let resting = world.bound("gone").await?;
     world.delete_claim("gone").await?;
     world.hostport_in(resting, crds::HostPortPhase::Released).await?;
-    world.claim_port("resting-inprogress", &slow, resting).await?;
+    neighbour.claim_port("resting-inprogress", &slow, resting).await?;
     world.bind("last", &slow).await?;
     world.claim("exhausted-inprogress", &slow).await?;
 
+    let few = world.class_with(4, |spec| spec.max_per_namespace = Some(1)).await?;
+    world.bind("first-of-few", &few).await?;
+    world.claim("quota-inprogress", &few).await?;
+    let others = world.class_with(4, |spec| spec.namespace_selector = Some(nobody())).await?;
+    world.claim("others-failed", &others).await?;
+    let many = HostPortClaimSpec {
+        host_port_class_name: Some(class.name.clone()),
+        count: 65,
+        ..HostPortClaimSpec::default()
+    };
+    let unmade = HostPortClaimSpec {
+        host_port_class_name: Some(class.name.clone()),
+        host_port_name: Some("1".to_owned()),
+        ..HostPortClaimSpec::default()
+    };
+    for (name, spec) in [("many-failed", many), ("unmade-inprogress", unmade)] {
+        world.api().create(&PostParams::default(), &HostPortClaim::new(name, spec)).await?;
+    }
+
     let mut met: BTreeMap<String, String> = BTreeMap::new();
-    for (name, reason) in [
-        ("bound-current", Reason::Bound),
-        ("inuse-terminating", Reason::InUse),
-        ("lost-failed", Reason::PortTaken),
-        ("taken-inprogress", Reason::PortTaken),
-        ("outside-failed", Reason::PortOutsidePools),
-        ("noclass-inprogress", Reason::ClassNotFound),
-        ("resting-inprogress", Reason::WaitingForReuse),
-        ("exhausted-inprogress", Reason::PoolExhausted),
+    for (world, name, reason) in [
+        (&world, "bound-current", Reason::Bound),
+        (&world, "inuse-terminating", Reason::InUse),
+        (&world, "lost-failed", Reason::PortTaken),
+        (&world, "taken-inprogress", Reason::PortTaken),
+        (&world, "outside-failed", Reason::PortOutsidePools),
+        (&world, "noclass-inprogress", Reason::ClassNotFound),
+        (&neighbour, "resting-inprogress", Reason::WaitingForReuse),
+        (&world, "exhausted-inprogress", Reason::PoolExhausted),
+        (&world, "quota-inprogress", Reason::QuotaExceeded),
+        (&world, "others-failed", Reason::NamespaceNotAllowed),
+        (&world, "many-failed", Reason::CountTooLarge),
+        (&world, "unmade-inprogress", Reason::HostPortNotFound),
     ] {
         let message = world.says(name, reason.as_str()).await?;
         let claim = serde_json::to_value(world.get_claim(name).await?)?;
@@ -101,6 +125,14 @@ async fn a_health_check_waits_passes_or_fails_as_the_reason_says() -> Result<()>
     let class = serde_json::to_value(world.get_class(&class).await?)?;
     ensure!(kstatus(&class) == "Current", "{class}");
     Ok(())
+}
+
+/// Selects no namespace.
+fn nobody() -> LabelSelector {
+    LabelSelector {
+        match_labels: Some([("hostport-test/nobody".to_owned(), "x".to_owned())].into()),
+        ..LabelSelector::default()
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ async fn the_tables_say_what_an_administrator_asks() -> Result<()> {
     ensure!(row(&claims, "one")?[..5] == ["one", "Bound", &number, &class.name, "Bound"], "{claims}");
     ensure!(row(&claims, "three")?[1..4] == ["Pending", &*class.name, "PoolExhausted"], "{claims}");
     let wide = world.kubectl(&["get", "hpc", "-o", "wide"]).await?;
-    ensure!(header(&wide) == "NAME STATUS PORTS CLASS REASON AGE WANTED MESSAGE", "{wide}");
+    ensure!(header(&wide) == "NAME STATUS PORTS CLASS REASON AGE WANTED COUNT MESSAGE", "{wide}");
     ensure!(wide.contains("No free port in class"), "{wide}");
 
     let ports = world.kubectl(&["get", "hp"]).await?;
@@ -56,7 +56,11 @@ async fn the_tables_say_what_an_administrator_asks() -> Result<()> {
         })
         .await?;
     let wide = world.kubectl(&["get", "hpclass", &class.name, "-o", "wide"]).await?;
-    ensure!(header(&wide).ends_with("AGE RESERVED STRATEGY RECLAIM REUSE-DELAY DEFAULT MESSAGE"), "{wide}");
+    ensure!(
+        header(&wide)
+            .ends_with("AGE RESERVED STRATEGY RECLAIM REUSE-DELAY MAX-PER-NS STATIC-BAND DEFAULT MESSAGE"),
+        "{wide}"
+    );
     ensure!(wide.contains("Hands out ports"), "{wide}");
     Ok(())
 }
@@ -129,6 +133,8 @@ async fn every_field_explains_itself() -> Result<()> {
         ("hp", "one port number of the cluster"),
         ("hp.spec.heldBy", "Why a Released port was not given back"),
         ("hp.spec.claimRef.uid", "UID of the claim"),
+        ("hpc.spec.count", "consecutive numbers"),
+        ("hpcl.status.staticBand", "lowest numbers of the class"),
         ("hpcl", "pool of ports"),
         ("hpcl.spec.reuseDelay", "How long a freed port rests"),
         ("hpclass.spec.pools.end", "Last port number of the range"),

@@ -89,21 +89,22 @@ async fn a_number_that_the_class_does_not_hand_out_stalls_the_claim() -> Result<
 }
 
 #[tokio::test]
-async fn a_number_that_rests_is_waited_for() -> Result<()> {
+async fn a_number_that_rests_is_waited_for_by_other_namespaces() -> Result<()> {
     let world = World::new("resting").await?;
+    let neighbour = world.neighbour().await?;
     let class = world.class_with(1, |spec| spec.reuse_delay = "4s".parse().expect("a delay")).await?;
     let port = world.bind("first", &class).await?;
     let first = world.get_claim("first").await?.uid();
     world.delete_claim("first").await?;
     let released = world.hostport_in(port, HostPortPhase::Released).await?;
 
-    world.claim_port("second", &class, port).await?;
+    neighbour.claim_port("second", &class, port).await?;
 
-    let message = world.says("second", "WaitingForReuse").await?;
+    let message = neighbour.says("second", "WaitingForReuse").await?;
     let at =
         released.spec.released_at.map(|time| time.0.strftime("%H:%M:%SZ").to_string()).unwrap_or_default();
     ensure!(message.starts_with(&format!("Port {port} was freed at {at} and rests until ")), "{message}");
-    ensure!(world.bound("second").await? == port);
+    ensure!(neighbour.bound("second").await? == port);
     ensure!(released.spec.claim_ref.and_then(|claim| claim.uid) == first);
     Ok(())
 }

@@ -119,6 +119,7 @@ impl Known {
             return;
         }
         if let Some(now) = now {
+            self.touched.push(Touch::Room(now.0.clone(), now.1.clone()));
             *self.usage.entry(now).or_default() += 1;
         }
         let Some(before) = before else { return };
