@@ -65,7 +65,9 @@ pub(super) fn proposal(seen: &Seen, scope: &Scope) -> anyhow::Result<String> {
         None => "in any namespace".to_owned(),
     };
     let mut text = match wanted.is_empty() {
-        true => format!("# Nothing to adopt: {place} every static hostPort of a live pod has its claim.\n"),
+        true => format!(
+            "# Nothing to adopt: {place} a claim accounts for every static hostPort. See that all are Bound: kubectl get hpc\n"
+        ),
         false => format!(
             "# Claims for the static hostPorts of live pods {place}. To apply them changes and restarts no pod;\n\
              # a claim is Bound to exactly its number. Read the comments, then pipe this to: kubectl apply -f -\n"

@@ -63,3 +63,48 @@ async fn a_retained_port_that_is_deleted_goes_back_to_the_pool() -> Result<()> {
     world.counts(&class, [1, 0, 0, 0, 0]).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_retained_port_stays_for_a_claim_of_its_name_and_for_the_administrator() -> Result<()> {
+    let world = World::new("stays").await?;
+    let (class, port) = retained(&world).await?;
+    let before = world.hostport(port).await?.and_then(|it| it.metadata.uid);
+
+    // Its rest of 1 s is over, or HELD-BY would not say what it waits for.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let still = world.hostport_in(port, HostPortPhase::Released).await?;
+    ensure!(still.metadata.uid == before && still.spec.claim_ref.is_some(), "{:?}", still.spec);
+    world.says("second", "PoolExhausted").await?;
+
+    world.claim("first", &class).await?;
+    ensure!(world.bound("first").await? == port);
+    world.says("second", "PoolExhausted").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_numbers_of_a_retained_block_are_given_back_one_by_one() -> Result<()> {
+    let world = World::new("retained").await?;
+    let class = world.class_with(3, |spec| spec.reclaim_policy = ReclaimPolicy::Retain).await?;
+    world.claim_block("block", &class, 3).await?;
+    let first = world.bound("block").await?;
+    world.delete_claim("block").await?;
+    for port in first..first + 3 {
+        world.hostport_in(port, HostPortPhase::Released).await?;
+    }
+
+    let patch = r#"[{"op":"remove","path":"/spec/claimRef"}]"#;
+    world.kubectl(&["patch", "hp", &(first + 1).to_string(), "--type=json", "-p", patch]).await?;
+    ensure!(world.bind("single", &class).await? == first + 1);
+    let single = world.hostport_in(first + 1, HostPortPhase::Bound).await?;
+    ensure!(single.spec.block.is_none(), "{:?}", single.spec);
+
+    world.delete_claim("single").await?;
+    world.hostport_in(first + 1, HostPortPhase::Released).await?;
+    world.claim_block("again", &class, 3).await?;
+    for port in first..first + 3 {
+        world.kubectl(&["delete", "hp", &port.to_string()]).await?;
+    }
+    ensure!(world.bound("again").await? == first);
+    Ok(())
+}

@@ -145,3 +145,22 @@ async fn a_block_is_handed_over_as_one() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_claim_takes_a_number_over_into_a_larger_block() -> Result<()> {
+    let world = World::new("larger").await?;
+    let class = world.class_with(5, |spec| spec.reuse_delay = "60s".parse().expect("a delay")).await?;
+    let first = class.first;
+    world.claim_port("small", &class, first).await?;
+    world.bound("small").await?;
+    let large = |spec: &mut crds::HostPortClaimSpec| (spec.port, spec.count) = (crds::Port::new(first), 4);
+    world.claim_with("large", &class, large).await?;
+    let message = world.says("large", "PortTaken").await?;
+    ensure!(message.contains("held by claim \"small\""), "{message}");
+
+    world.delete_claim("small").await?;
+
+    ensure!(world.bound_at_once("large").await? == first);
+    world.block(first, 4).await?;
+    world.counts(&class, [4, 0, 0, 1, 0]).await
+}

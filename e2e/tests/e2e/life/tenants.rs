@@ -143,7 +143,7 @@ async fn the_count_of_claims_is_limited_by_kubernetes_itself() -> Result<()> {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "claims"},
         "spec": {"hard": {resource: "1"}},
     });
-    // The controller manager looks for new kinds twice a minute, and again at a quota that it knows every 5 minutes.
+    // The controller manager finds a new kind after a while, and looks at quotas that it knows already only much later.
     world
         .until("a new quota to be counted", || async {
             let quotas = world.api::<ResourceQuota>();
