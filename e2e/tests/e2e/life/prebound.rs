@@ -13,13 +13,7 @@ async fn a_hostport_made_by_the_administrator_is_used_first_also_outside_the_poo
     let outside = range(1);
     let made = world.make_hostport(outside, &class, None).await?;
     world.make_hostport(class.last, &class, None).await?;
-    world
-        .until("both to be seen", || async {
-            let status = world.get_class(&class).await?.status.unwrap_or_default();
-            ensure!(status.observed_generation > 0, "{status:?}");
-            Ok(())
-        })
-        .await?;
+    world.knows_hostports(&class).await?;
 
     let mut given = [world.bind("one", &class).await?, world.bind("two", &class).await?];
     given.sort_unstable();
@@ -100,7 +94,8 @@ async fn a_hostport_of_another_class_is_refused_with_a_sentence() -> Result<()> 
     let world = World::new("otherclass").await?;
     let (class, other) = (world.class(1).await?, world.class(1).await?);
     world.make_hostport(other.first, &other, None).await?;
-    world.make_hostport(other.first + 5000, &other, Some((world.ns(), "keeper"))).await?;
+    world.make_hostport(range(1), &other, Some((world.ns(), "keeper"))).await?;
+    world.knows_hostports(&other).await?;
 
     let name = other.first.to_string();
     world.claim_with("named", &class, |spec| spec.host_port_name = Some(name)).await?;

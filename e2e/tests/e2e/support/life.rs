@@ -97,6 +97,16 @@ impl World {
         create(&self.hostports(), hostport).await
     }
 
+    /// Waits until the operator knows of the HostPorts that were made so far: a later one, of this class, is bound by name.
+    pub async fn knows_hostports(&self, class: &Class) -> Result<()> {
+        let port = super::range(1);
+        self.make_hostport(port, class, None).await?;
+        let name = format!("witness-{port}");
+        self.claim_with(&name, class, |spec| spec.host_port_name = Some(port.to_string())).await?;
+        ensure!(self.bound(&name).await? == port);
+        Ok(())
+    }
+
     /// Waits until all numbers from `first` are Bound as a block; their HostPorts.
     pub async fn block(&self, first: u16, count: u16) -> Result<Vec<HostPort>> {
         let mut all = Vec::new();
