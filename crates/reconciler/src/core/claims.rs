@@ -149,16 +149,15 @@ impl Core {
             }
         };
         // Re-bind: a claim of the same name had them, or they are kept for it.
-        for port in own {
-            let Some(hostport) = self.known.hostport(port) else { continue };
-            if self.fits_again(claim, &class, hostport)
-                && let Some(run) = Run::new(hostport.first(), claim.count)
-            {
-                if !self.is_busy_in(run) {
-                    self.bind_run(claim, class, run);
-                }
-                return;
+        let fitting = own.iter().filter_map(|port| self.known.hostport(*port));
+        let fitting = fitting.filter(|hostport| self.fits_again(claim, &class, hostport));
+        let fitting: Vec<_> = fitting.filter_map(|it| Run::new(it.first(), claim.count)).collect();
+        let within = fitting.iter().find(|run| self.beyond_quota(claim, &class, **run).is_none()).copied();
+        if let Some(run) = within.or(fitting.first().copied()) {
+            if within.is_none() || !self.is_busy_in(run) {
+                self.bind_run(claim, class, run);
             }
+            return;
         }
         match claim.wanted {
             Some(first) => self.bind_wanted(claim, class, first),
@@ -303,7 +302,8 @@ impl Core {
     /// The class that the claim is to be bound from.
     pub(super) fn class_of(&self, claim: &Claim) -> Result<Arc<str>, Trouble> {
         let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.known.hostport(port));
-        let named = named.or_else(|| self.known.kept_for(&claim.key));
+        // Which HostPort it is to have decides for a claim that waits only.
+        let named = named.or_else(|| self.known.kept_for(&claim.key)).filter(|_| claim.is_pending());
         let default = || self.known.default_class(&claim.key.namespace);
         let name = match (&claim.class, named) {
             (Some(name), _) if name.is_empty() => return Err(Trouble::no_class_wanted()),
