@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use allocator::Port;
 use crds::{ClaimPhase, ReclaimPolicy};
-use reconciler::{action::Outcome, seen::{Admits, Key}};
+use reconciler::{
+    action::Outcome,
+    seen::{Admits, Key},
+};
 
 use crate::{
     controller::is_write,
@@ -97,7 +100,8 @@ impl Setup {
                 world.create_block(&self.key(a), class, wanted, count);
             }
             Kind::ClaimByName => {
-                let class = [Some("games"), None, Some("media")][b / 16 % if self.two_classes { 3 } else { 2 }];
+                let class =
+                    [Some("games"), None, Some("media")][b / 16 % if self.two_classes { 3 } else { 2 }];
                 world.create_named(&self.key(a), class, number.get());
             }
             Kind::DeleteClaim => {
@@ -142,7 +146,8 @@ impl Setup {
             Kind::MakeHostPort => {
                 let policy = [ReclaimPolicy::Delete, ReclaimPolicy::Retain][b / 8 % 2];
                 let names = [self.key(a / 4), key("shop/c")];
-                let kept_for = [None, None, Some(&names[0]), Some(&names[usize::from(a / 64 % 4 == 0)])][a % 4];
+                let kept_for =
+                    [None, None, Some(&names[0]), Some(&names[usize::from(a / 64 % 4 == 0)])][a % 4];
                 let class = if (b / 16).is_multiple_of(4) { "media" } else { "games" };
                 world.make_hostport(number, class, policy, kept_for.cloned());
             }

@@ -120,7 +120,8 @@ impl Server {
             Err(reason) => reason,
             Ok(class) => {
                 let full = |it: &&HostPort| {
-                    Run::new(it.first(), claim.count).is_some_and(|run| self.is_beyond(claim, class, Some(run)))
+                    Run::new(it.first(), claim.count)
+                        .is_some_and(|run| self.is_beyond(claim, class, Some(run)))
                 };
                 let again = self.hostports.values().filter(|it| self.fits_again(claim, class, it));
                 let again: Vec<_> = again.collect();
@@ -162,7 +163,8 @@ impl Server {
             return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {port} is taken"));
         }
         if self.is_beyond(claim, class, Some(run)) {
-            return (reason != "QuotaExceeded").then(|| format!("Pending with reason {reason}, its quota is full"));
+            return (reason != "QuotaExceeded")
+                .then(|| format!("Pending with reason {reason}, its quota is full"));
         }
         Some(format!("Pending with reason {reason}, though {run} can be had"))
     }

@@ -12,7 +12,9 @@ use std::{
 
 use allocator::Port;
 use reconciler::{
-    seen::{Change, Claim, Class, Event, HostPort, Key, Labels, Namespace, Pod, Quota, Service, Uid, Version},
+    seen::{
+        Change, Claim, Class, Event, HostPort, Key, Labels, Namespace, Pod, Quota, Service, Uid, Version,
+    },
     text::{ClaimStatus, ClassStatus},
 };
 

@@ -58,6 +58,7 @@ fn each_wrong_variant_is_caught() {
                 if let (Some((seed, _)), Some(folder)) = (&first, env::var_os("HOSTPORT_SIM_KEEP")) {
                     keep(flaw.name, *seed, Path::new(&folder));
                 }
+                eprintln!("{}: {first:?}", flaw.name);
                 caught.push((number, first));
             }
         }
