@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use allocator::Port;
 use crds::{ClaimPhase, HostPortPhase};
-use reconciler::seen::{Claim, Holder, HostPort, Key, Uid};
+use reconciler::seen::{Claim, Holder, HostPort, Key, Run, Uid};
 
 use crate::{
     admission::Admission,
@@ -246,7 +246,8 @@ impl Judge {
         }
     }
 
-    /// A grant to a claim that waits never brings its namespace beyond what it may have.
+    /// A grant to a claim that waits never brings its namespace beyond what it may have. A block counts in full with
+    /// its first number: once begun it is finished, whatever the limit is by then.
     fn look_at_quota(&mut self, server: &Server, before: Option<&HostPort>, after: &HostPort, to: &Holder) {
         let namespace = &to.key.namespace;
         let counted = before.is_some_and(|it| {
@@ -255,7 +256,14 @@ impl Judge {
         });
         let waits = server.claims.get(&to.key).is_some_and(|claim| claim.uid == to.uid && claim.is_pending());
         let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
-        let used = server.usage(&class.name, namespace);
+        let Some(claim) = server.claims.get(&to.key) else { return };
+        let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
+        if server.hostports.values().any(part) {
+            return;
+        }
+        let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
+        let rest = rest.filter(|port| !server.counts(*port, &class.name, namespace)).count();
+        let used = server.usage(&class.name, namespace) + rest;
         if let Some(limit) = server.limit(class, namespace).filter(|limit| used > *limit) {
             let name = &class.name;
             self.accuse(format!("quota: {namespace} got {used} ports of {name}, it may have {limit}"));
