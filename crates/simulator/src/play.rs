@@ -147,7 +147,8 @@ impl Setup {
                 let policy = [ReclaimPolicy::Delete, ReclaimPolicy::Retain][b / 8 % 2];
                 let names = [self.key(a / 4), key("shop/c")];
                 let kept_for =
-                    [None, None, Some(&names[0]), Some(&names[usize::from(a / 64 % 4 == 0)])][a % 4];
+                    [None, None, Some(&names[0]), Some(&names[usize::from((a / 64).is_multiple_of(4))])]
+                        [a % 4];
                 let class = if (b / 16).is_multiple_of(4) { "media" } else { "games" };
                 world.make_hostport(number, class, policy, kept_for.cloned());
             }

@@ -142,7 +142,7 @@ impl Server {
 
     /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
     fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
-        let Some(run) = Run::new(first, claim.count) else { return None };
+        let run = Run::new(first, claim.count)?;
         if claim.hostport_name.is_some() && !self.hostports.contains_key(&first) {
             let expected = Reason::HostPortNotFound.as_str();
             return (reason != expected)

@@ -221,7 +221,7 @@ impl Core {
             _ => None,
         });
         // Of several the first, but before that the one that no wait helps.
-        let taken = troubles.reduce(|first, next| if next.stalled > first.stalled { next } else { first });
+        let taken = troubles.reduce(|first, next| if next.stalled && !first.stalled { next } else { first });
         let taken = match claim.hostport_name.as_deref() {
             Some(name) if self.known.hostport(first).is_none() => Some(Trouble::hostport_not_found(name)),
             _ => taken,

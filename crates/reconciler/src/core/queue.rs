@@ -30,6 +30,9 @@ enum Wish {
     Room(Option<Run>),
 }
 
+/// A class and a namespace.
+type Place = (Arc<str>, Arc<str>);
+
 /// Those who want equally many numbers of a class.
 #[derive(Debug, Default)]
 struct Line {
@@ -46,7 +49,7 @@ pub(super) struct Queue {
     lines: BTreeMap<Arc<str>, BTreeMap<u16, Line>>,
     numbers: HashMap<Port, BTreeSet<(i64, Key)>>,
     /// By class and namespace, with so much room as they need at least.
-    held_back: HashMap<(Arc<str>, Arc<str>), BTreeSet<(i64, Key, u16)>>,
+    held_back: HashMap<Place, BTreeSet<(i64, Key, u16)>>,
     /// How many wait, by class.
     waiting: HashMap<Arc<str>, usize>,
 }
