@@ -258,7 +258,8 @@ impl Judge {
         let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
         let Some(claim) = server.claims.get(&to.key) else { return };
         let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
-        if server.hostports.values().any(part) {
+        // What is its own is no new grant, though it was edited to Released meanwhile.
+        if before.is_some_and(|it| it.belongs_to(&to.uid)) || server.hostports.values().any(part) {
             return;
         }
         let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
