@@ -78,8 +78,9 @@ impl World {
             Stage::ClaimRead(_) | Stage::HostPortsRead(_) if age > LIMIT => None,
             Stage::ClaimRead(claim) => judge(claim, &hostports, ports),
             // Disbelief needs HostPorts that were read after the claim.
-            Stage::HostPortsRead(early) => claim
-                .and_then(|claim| judge(claim, early, ports).or_else(|| judge(claim, &hostports, ports))),
+            Stage::HostPortsRead(early) => {
+                claim.and_then(|claim| judge(claim, early, ports).or_else(|| judge(claim, &hostports, ports)))
+            }
             Stage::Mutated if age <= FRESH => {
                 if claim.and_then(|claim| judge(claim, &hostports, ports)).is_none() {
                     self.tally.hit(Fault::StaleReading);
@@ -170,7 +171,8 @@ impl Server {
 fn judge(claim: &Claim, hostports: &[HostPort], ports: &[Port]) -> Option<Uid> {
     let stored: Vec<_> = hostports.iter().map(stored_hostport).collect();
     let believed = admission::believed(&stored_claim(claim), stored.iter())?;
-    let same = usize::from(claim.count) == ports.len() && ports.first().map(|it| it.get()) == Some(believed.get());
+    let same =
+        usize::from(claim.count) == ports.len() && ports.first().map(|it| it.get()) == Some(believed.get());
     same.then(|| claim.uid.clone())
 }
 

@@ -72,6 +72,8 @@ faults! {
     EditedReleased People "HostPort edited to Released",
     ClaimRefCleared People "claimRef cleared",
     ClassChanged People "class edited, made or deleted",
+    HostPortMade People "HostPort made by hand",
+    Limited People "labels, a selector, a limit or a quota changed",
     RawPod People "pod with a number that nobody granted",
     Service People "Service took or gave back a node port",
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use allocator::Port;
 use crds::{ClaimPhase, HostPortPhase};
-use reconciler::seen::{Claim, HostPort, Key, Uid};
+use reconciler::seen::{Claim, Holder, HostPort, Key, Run, Uid};
 
 use crate::{
     admission::Admission,
@@ -47,6 +47,8 @@ pub struct Judge {
     pub skewed: bool,
     /// One controller that never dies: it knows of each status that it has written.
     pub alone: bool,
+    /// A limit, or what counts for it, was changed by hand, and it has not heard and dealt with all of that yet.
+    pub limits_open: bool,
     /// A reuseDelay below 40 s is in use: pods in flight are not protected.
     pub short_delays: bool,
     last: BTreeMap<Port, Last>,
@@ -113,7 +115,9 @@ impl Judge {
             Changed::Claim(_, Some(after)) if actor == Actor::Outdated => {
                 self.tampered.insert(after.uid.clone());
             }
+            Changed::Class(..) | Changed::Quota(..) if actor == Actor::People => self.limits_open = true,
             Changed::HostPort(before, after) => {
+                self.limits_open |= actor == Actor::People;
                 // With the store, a uid that was gone comes back: what its number's owner loses to an outdated
                 // process it gets back.
                 if actor == Actor::Controller {
@@ -218,6 +222,9 @@ impl Judge {
         if before.is_none() && self.alone && !self.tampered.contains(&holder.uid) {
             self.look_at_promise(server, after.port, &holder.key);
         }
+        if self.alone && !self.limits_open && after.phase == HostPortPhase::Bound {
+            self.look_at_quota(server, before, after, holder);
+        }
         let before = before.and_then(|it| it.holder.as_ref());
         if before.is_some_and(|it| it.key == holder.key) {
             return;
@@ -236,6 +243,31 @@ impl Judge {
                 "I4: {} of {} granted to {} after {rested} ms",
                 after.port, last.key, holder.key
             ));
+        }
+    }
+
+    /// A grant to a claim that waits never brings its namespace beyond what it may have. A block counts in full with
+    /// its first number: once begun it is finished, whatever the limit is by then.
+    fn look_at_quota(&mut self, server: &Server, before: Option<&HostPort>, after: &HostPort, to: &Holder) {
+        let namespace = &to.key.namespace;
+        let counted = before.is_some_and(|it| {
+            let same = it.holder.as_ref().is_some_and(|holder| holder.key.namespace == *namespace);
+            it.phase == HostPortPhase::Bound && it.class == after.class && same
+        });
+        let waits = server.claims.get(&to.key).is_some_and(|claim| claim.uid == to.uid && claim.is_pending());
+        let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
+        let Some(claim) = server.claims.get(&to.key) else { return };
+        let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
+        // What is its own is no new grant, though it was edited to Released meanwhile.
+        if before.is_some_and(|it| it.belongs_to(&to.uid)) || server.hostports.values().any(part) {
+            return;
+        }
+        let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
+        let rest = rest.filter(|port| !server.counts(*port, &class.name, namespace)).count();
+        let used = server.usage(&class.name, namespace) + rest;
+        if let Some(limit) = server.limit(class, namespace).filter(|limit| used > *limit) {
+            let name = &class.name;
+            self.accuse(format!("quota: {namespace} got {used} ports of {name}, it may have {limit}"));
         }
     }
 

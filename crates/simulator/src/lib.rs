@@ -4,6 +4,7 @@
 
 mod admission;
 mod controller;
+mod entitled;
 mod faults;
 mod judge;
 mod people;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use allocator::Port;
 use crds::{ClaimPhase, ReclaimPolicy};
-use reconciler::{action::Outcome, seen::Key};
+use reconciler::{
+    action::Outcome,
+    seen::{Admits, Key},
+};
 
 use crate::{
     controller::is_write,
     faults::Fault,
-    people::{class, key, port, range},
+    people::{class, key, labelled, port, range},
     server::KINDS,
     setup::Setup,
     step::{Kind, Step},
@@ -72,6 +75,9 @@ impl Setup {
             Kind::EditReleased => world.edit_to_released(number),
             Kind::ClearClaimRef => world.clear_claim_ref(number, a.is_multiple_of(2)),
             Kind::EditClass | Kind::MakeClass => self.class_changes(world, kind, a, b),
+            Kind::MakeHostPort | Kind::LimitClass | Kind::LabelNamespace | Kind::EditQuota => {
+                self.step_of_admins(world, kind, a, b, number);
+            }
             Kind::RawPod => world.run_raw_pod(&key(["web/x", "kube-system/y"][a % 2]), number.get()),
             Kind::Service => world.put_service("s", (a.is_multiple_of(2)).then(|| number.get())),
             _ => self.step_of_tenants(world, kind, a, b, number),
@@ -92,6 +98,11 @@ impl Setup {
                 let class = classes[b / 16 % if self.two_classes { 3 } else { 2 }];
                 let count = if self.blocks { [1, 2, 2, 3][b / 64 % 4] } else { 1 };
                 world.create_block(&self.key(a), class, wanted, count);
+            }
+            Kind::ClaimByName => {
+                let class =
+                    [Some("games"), None, Some("media")][b / 16 % if self.two_classes { 3 } else { 2 }];
+                world.create_named(&self.key(a), class, number.get());
             }
             Kind::DeleteClaim => {
                 world.delete_claim(&self.key(a));
@@ -124,6 +135,36 @@ impl Setup {
                 world.tamper(&self.key(a), phase, port);
             }
             _ => {}
+        }
+    }
+
+    fn step_of_admins(&self, world: &mut World, kind: Kind, a: usize, b: usize, number: Port) {
+        let namespace = ["shop", "voice"][a % 2];
+        let class = if self.two_classes && (b / 16).is_multiple_of(3) { "media" } else { "games" };
+        let limit = [None, Some(1), Some(2), Some(3), Some(0)][b % 5];
+        match kind {
+            Kind::MakeHostPort => {
+                let policy = [ReclaimPolicy::Delete, ReclaimPolicy::Retain][b / 8 % 2];
+                let names = [self.key(a / 4), key("shop/c")];
+                let kept_for =
+                    [None, None, Some(&names[0]), Some(&names[usize::from((a / 64).is_multiple_of(4))])]
+                        [a % 4];
+                let class = if (b / 16).is_multiple_of(4) { "media" } else { "games" };
+                world.make_hostport(number, class, policy, kept_for.cloned());
+            }
+            Kind::LabelNamespace => world.label(namespace, b.is_multiple_of(2)),
+            Kind::EditQuota => {
+                let key = Key::new(namespace, ["q", "r"][a / 2 % 2]);
+                world.put_quota(&key, limit.map(|limit| (class, limit)));
+            }
+            _ => {
+                world.tally.hit(Fault::Limited);
+                world.edit_class(class, |class| match a % 3 {
+                    0 => class.admits = if b.is_multiple_of(2) { Admits::All } else { labelled() },
+                    1 => class.max_per_namespace = limit,
+                    _ => class.max_count = [64, 1, 2][b % 3],
+                });
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! What must be true when everything has come to rest: every claim that can be bound is Bound, nothing leaks, the
 //! sentences are right, and nobody writes any more (I9).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use allocator::{Port, RESERVED};
+use allocator::Port;
 use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
 use reconciler::seen::{Claim, Class, HostPort, Run};
 
@@ -101,25 +101,37 @@ impl Server {
         match self.hostports.get(&port) {
             Some(it) if it.belongs_to(&claim.uid) => it.phase == HostPortPhase::Bound || !foreign,
             Some(it) => {
-                let class = self.class_of(claim);
-                let takes = it.holder.as_ref().is_none_or(|holder| holder.key == claim.key);
+                let class = self.class_of(claim).ok();
+                let takes = it.claim_key().is_none_or(|key| *key == claim.key);
                 takes
                     && !foreign
                     && class.is_some_and(|class| class.name == it.class && self.may_have(class, port).is_ok())
             }
-            None => self.class_of(claim).is_some_and(|class| self.may_have(class, port).is_ok()) && !foreign,
+            None => self.class_of(claim).is_ok_and(|class| {
+                let admitted = self.admits(class, &claim.key.namespace);
+                let full = self.is_beyond(claim, class, Run::new(port, 1));
+                self.may_have(class, port).is_ok() && !foreign && admitted && !full
+            }),
         }
     }
 
     fn unsettled_waiter(&self, claim: &Claim, reason: &str) -> Option<String> {
-        let expected = match self.class_of(claim) {
-            None => Reason::ClassNotFound,
-            Some(class) => {
-                if let Some(it) = self.hostports.values().find(|it| self.fits_again(claim, class, it)) {
+        let expected = match self.class_for(claim) {
+            Err(reason) => reason,
+            Ok(class) => {
+                let full = |it: &&HostPort| {
+                    Run::new(it.first(), claim.count)
+                        .is_some_and(|run| self.is_beyond(claim, class, Some(run)))
+                };
+                let again = self.hostports.values().filter(|it| self.fits_again(claim, class, it));
+                let again: Vec<_> = again.collect();
+                if let Some(it) = again.iter().find(|it| !full(it)) {
                     return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
                 }
                 match claim.wanted {
+                    _ if !again.is_empty() => Reason::QuotaExceeded,
                     Some(first) => return self.unsettled_wish(claim, class, first, reason),
+                    None if self.is_beyond(claim, class, None) => Reason::QuotaExceeded,
                     None if self.free(claim, class).is_some() => Reason::Bound,
                     None => Reason::PoolExhausted,
                 }
@@ -130,7 +142,12 @@ impl Server {
 
     /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
     fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
-        let Some(run) = Run::new(first, claim.count) else { return None };
+        let run = Run::new(first, claim.count)?;
+        if claim.hostport_name.is_some() && !self.hostports.contains_key(&first) {
+            let expected = Reason::HostPortNotFound.as_str();
+            return (reason != expected)
+                .then(|| format!("Pending with reason {reason}, expected {expected}"));
+        }
         if run.iter().any(|port| !self.is_free(claim, class, port) && self.may_have(class, port).is_err()) {
             let expected = Reason::PortOutsidePools.as_str();
             return (reason != expected)
@@ -144,6 +161,10 @@ impl Server {
                 return None;
             }
             return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {port} is taken"));
+        }
+        if self.is_beyond(claim, class, Some(run)) {
+            return (reason != "QuotaExceeded")
+                .then(|| format!("Pending with reason {reason}, its quota is full"));
         }
         Some(format!("Pending with reason {reason}, though {run} can be had"))
     }
@@ -243,8 +264,13 @@ impl Server {
         let count =
             |phase| self.hostports.values().filter(|it| it.class == class.name && it.phase == phase).count();
         let waiting = self.claims.values().filter(|claim| claim.is_pending() && !claim.deleting);
-        let waiting = waiting.filter(|claim| self.class_of(claim).is_some_and(|it| it.name == class.name));
+        let waiting = waiting.filter(|claim| self.class_for(claim).is_ok_and(|it| it.name == class.name));
         let waiting = waiting.filter(|claim| {
+            if claim.hostport_name.is_some()
+                && claim.wanted.is_some_and(|port| !self.hostports.contains_key(&port))
+            {
+                return true;
+            }
             let may = |port| self.is_free(claim, class, port) || self.may_have(class, port).is_ok();
             claim
                 .wanted
@@ -254,24 +280,5 @@ impl Server {
         let found = (status.counts.allocated, status.counts.released, status.waiting);
         (found != expected)
             .then(|| format!("status says (allocated, released, waiting) {found:?}, but {expected:?}"))
-    }
-
-    fn class_of(&self, claim: &Claim) -> Option<&Class> {
-        let newest = |class: &&Class| (class.created, std::cmp::Reverse(class.name.clone()));
-        match &claim.class {
-            Some(name) => self.classes.get(name),
-            None if claim.phase != ClaimPhase::Pending && claim.used_class.is_some() => {
-                claim.used_class.as_ref().and_then(|name| self.classes.get(name))
-            }
-            None => self.classes.values().filter(|class| class.is_default).max_by_key(newest),
-        }
-    }
-
-    fn may_have(&self, class: &Class, port: Port) -> Result<(), Reason> {
-        let has = |class: &Class| class.pools.iter().any(|pool| pool.contains(port));
-        let reserved = RESERVED.iter().any(|range| range.contains(port));
-        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
-        let older = self.classes.values().any(|other| has(other) && rank(other) < rank(class));
-        if has(class) && !reserved && !older { Ok(()) } else { Err(Reason::PortOutsidePools) }
     }
 }

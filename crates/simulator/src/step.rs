@@ -61,6 +61,11 @@ kinds! {
     ClearClaimRef 2 Sometimes,
     EditClass 2 Sometimes,
     MakeClass 1 Sometimes,
+    MakeHostPort 2 Sometimes,
+    ClaimByName 3 Sometimes,
+    LimitClass 3 Sometimes,
+    LabelNamespace 3 Sometimes,
+    EditQuota 3 Sometimes,
 }
 
 /// A step: what happens, and two numbers that say to whom and how.

@@ -20,6 +20,8 @@ use crate::{
 
 /// The watchdog asks every 30 s whether the store has been restored.
 const WATCHDOG: i64 = 30_000;
+/// Longer than the core waits for a LIST of pods to be shared.
+const LIST_PAUSE: i64 = 2_000;
 
 pub struct World {
     pub server: Server,
@@ -213,6 +215,17 @@ impl World {
                     self.controllers[index].requests.insert(id, Request { action, outcome: None });
                 }
             }
+        }
+        self.close_limits(index);
+    }
+
+    /// It has heard of everything, and nothing that it decided before that is under way: limits hold from now on.
+    fn close_limits(&mut self, index: usize) {
+        let controller = &self.controllers[index];
+        // A grant under way may also wait for the next LIST, of which there is at most one a second.
+        let lists = controller.deadline().is_some_and(|at| at <= self.server.now + LIST_PAUSE);
+        if !controller.is_behind() && controller.requests.is_empty() && !lists {
+            self.judge.limits_open = false;
         }
     }
 

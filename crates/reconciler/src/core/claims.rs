@@ -102,23 +102,6 @@ impl Core {
                 && !self.known.foreign_to(hostport.port, &claim.key.namespace)
     }
 
-    /// The class from which a number without HostPort is made again for the claim whose status names it, or why
-    /// it cannot be. What others were promised does not count: the create decides.
-    pub(super) fn class_again(&self, claim: &Claim, port: Port) -> Result<Arc<str>, Trouble> {
-        let class = self.class_of(claim)?;
-        let namespace = &claim.key.namespace;
-        let admitted = self.known.class(&class).and_then(|class| self.known.admits(class, namespace));
-        // While it is being restored it is counted already.
-        let new = usize::from(!self.known.counts_for(port, &class, namespace));
-        match (self.not_in_class(&class, port), self.beyond_limit(claim, &class, new)) {
-            (Some(trouble), _) => Err(trouble),
-            _ if admitted == Some(false) => Err(Trouble::namespace_not_allowed(namespace, &class)),
-            _ if self.known.foreign_to(port, namespace) => Err(Trouble::port_taken(port)),
-            (_, Some(trouble)) => Err(trouble),
-            _ => Ok(class),
-        }
-    }
-
     fn restore(&mut self, claim: &Claim, port: Port) {
         if self.is_busy(port) {
             return; // The end of that work names the claim again.
@@ -141,7 +124,9 @@ impl Core {
             Ok(Some(class)) => class,
             Ok(None) => return, // The labels of its namespace will come, and name the claim again.
             Err(trouble) => {
-                if let Some(run) = claim.hostport_name.as_ref().and(claim.wanted).and_then(|it| Run::new(it, 1)) {
+                if let Some(run) =
+                    claim.hostport_name.as_ref().and(claim.wanted).and_then(|it| Run::new(it, 1))
+                {
                     // The HostPort that it names may be made anew, in another class.
                     self.queue.want(claim, &claim.class.clone().unwrap_or_default(), run, false);
                 }
@@ -149,16 +134,15 @@ impl Core {
             }
         };
         // Re-bind: a claim of the same name had them, or they are kept for it.
-        for port in own {
-            let Some(hostport) = self.known.hostport(port) else { continue };
-            if self.fits_again(claim, &class, hostport)
-                && let Some(run) = Run::new(hostport.first(), claim.count)
-            {
-                if !self.is_busy_in(run) {
-                    self.bind_run(claim, class, run);
-                }
-                return;
+        let fitting = own.iter().filter_map(|port| self.known.hostport(*port));
+        let fitting = fitting.filter(|hostport| self.fits_again(claim, &class, hostport));
+        let fitting: Vec<_> = fitting.filter_map(|it| Run::new(it.first(), claim.count)).collect();
+        let within = fitting.iter().find(|run| self.beyond_quota(claim, &class, **run).is_none()).copied();
+        if let Some(run) = within.or(fitting.first().copied()) {
+            if within.is_none() || !self.is_busy_in(run) {
+                self.bind_run(claim, class, run);
             }
+            return;
         }
         match claim.wanted {
             Some(first) => self.bind_wanted(claim, class, first),
@@ -237,7 +221,7 @@ impl Core {
             _ => None,
         });
         // Of several the first, but before that the one that no wait helps.
-        let taken = troubles.reduce(|first, next| if next.stalled > first.stalled { next } else { first });
+        let taken = troubles.reduce(|first, next| if next.stalled && !first.stalled { next } else { first });
         let taken = match claim.hostport_name.as_deref() {
             Some(name) if self.known.hostport(first).is_none() => Some(Trouble::hostport_not_found(name)),
             _ => taken,
@@ -267,60 +251,6 @@ impl Core {
             }
             None => self.begin_bind(claim, run, class),
         }
-    }
-
-    /// The namespace would have more ports of the class than it may.
-    fn beyond_quota(&self, claim: &Claim, class: &Arc<str>, run: Run) -> Option<Trouble> {
-        // A number that is taken over inside the namespace is counted already.
-        let counted = |port: &Port| self.known.counts_for(*port, class, &claim.key.namespace);
-        self.beyond_limit(claim, class, run.iter().filter(|port| !counted(port)).count())
-    }
-
-    /// With so many more of the class the namespace would have more than it may.
-    fn beyond_limit(&self, claim: &Claim, class: &Arc<str>, new: usize) -> Option<Trouble> {
-        let namespace = &claim.key.namespace;
-        let limit = self.known.limit(class, namespace)?;
-        let after = self.known.usage(class, namespace) + new;
-        (after > limit).then(|| Trouble::quota_exceeded(namespace, class, limit))
-    }
-
-    /// The class of a claim that is to be bound, if it gives this claim anything. `None`: the labels of its
-    /// namespace, on which that depends, are not known yet.
-    fn class_for(&self, claim: &Claim) -> Result<Option<Arc<str>>, Trouble> {
-        let namespace = &claim.key.namespace;
-        let name = self.class_of(claim)?;
-        let Some(class) = self.known.class(&name) else { return Err(Trouble::class_not_found(&name)) };
-        match self.known.admits(class, namespace) {
-            None => Ok(None),
-            Some(false) => Err(Trouble::namespace_not_allowed(namespace, &name)),
-            Some(true) if claim.count > class.max_count => {
-                Err(Trouble::count_too_large(claim.count, &name, class.max_count))
-            }
-            Some(true) => Ok(Some(name)),
-        }
-    }
-
-    /// The class that the claim is to be bound from.
-    pub(super) fn class_of(&self, claim: &Claim) -> Result<Arc<str>, Trouble> {
-        let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.known.hostport(port));
-        let named = named.or_else(|| self.known.kept_for(&claim.key));
-        let default = || self.known.default_class(&claim.key.namespace);
-        let name = match (&claim.class, named) {
-            (Some(name), _) if name.is_empty() => return Err(Trouble::no_class_wanted()),
-            (Some(name), Some(hostport)) if *name != hostport.class => {
-                return Err(Trouble::other_class(hostport.port, name));
-            }
-            (Some(name), _) => name.clone(),
-            // Once Bound, the class that it was bound from.
-            (None, _) if claim.phase != ClaimPhase::Pending && claim.used_class.is_some() => {
-                claim.used_class.clone().unwrap_or_default()
-            }
-            (None, Some(hostport)) => hostport.class.clone(),
-            (None, None) => {
-                default().map(|class| class.name.clone()).ok_or_else(Trouble::no_default_class)?
-            }
-        };
-        if self.known.class(&name).is_some() { Ok(name) } else { Err(Trouble::class_not_found(&name)) }
     }
 
     fn begin_bind(&mut self, claim: &Claim, run: Run, class: Arc<str>) {

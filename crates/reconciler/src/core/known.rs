@@ -32,7 +32,7 @@ pub(super) enum Touch {
     ClassStatus(Arc<str>),
     /// The classes there are, or what they hand out.
     Classes,
-    /// The labels of this namespace.
+    /// The labels of this namespace, or its quotas.
     Namespace(Arc<str>),
     /// How much of this class this namespace has or may have.
     Room(Arc<str>, Arc<str>),

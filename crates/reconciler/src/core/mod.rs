@@ -9,6 +9,7 @@ mod binding;
 mod carriers;
 mod claims;
 mod classes;
+mod entitled;
 mod jobs;
 mod known;
 mod members;

@@ -30,6 +30,9 @@ enum Wish {
     Room(Option<Run>),
 }
 
+/// A class and a namespace.
+type Place = (Arc<str>, Arc<str>);
+
 /// Those who want equally many numbers of a class.
 #[derive(Debug, Default)]
 struct Line {
@@ -46,7 +49,7 @@ pub(super) struct Queue {
     lines: BTreeMap<Arc<str>, BTreeMap<u16, Line>>,
     numbers: HashMap<Port, BTreeSet<(i64, Key)>>,
     /// By class and namespace, with so much room as they need at least.
-    held_back: HashMap<(Arc<str>, Arc<str>), BTreeSet<(i64, Key, u16)>>,
+    held_back: HashMap<Place, BTreeSet<(i64, Key, u16)>>,
     /// How many wait, by class.
     waiting: HashMap<Arc<str>, usize>,
 }
@@ -189,20 +192,11 @@ impl Queue {
         lines.flat_map(|(_, line)| line.waiters.of(namespace)).cloned().collect()
     }
 
-    /// Who waits for room in the namespace and may have it, if there is so much: oldest first, without those who
-    /// want more.
+    /// Who waits for room in the namespace and wants no more than there is now, oldest first. All of them: none is
+    /// told any more that it would be beyond the quota.
     pub(super) fn held_back(&self, class: &Arc<str>, namespace: &Arc<str>, room: usize) -> Vec<Key> {
         let held_back = self.held_back.get(&(class.clone(), namespace.clone())).into_iter().flatten();
-        let mut left = room;
-        held_back
-            .filter(|(_, _, least)| usize::from(*least) <= room)
-            .take_while(|(_, _, least)| {
-                let enough = left > 0 || *least == 0;
-                left = left.saturating_sub(usize::from(*least > 0));
-                enough
-            })
-            .map(|(_, key, _)| key.clone())
-            .collect()
+        held_back.filter(|(_, _, least)| usize::from(*least) <= room).map(|(_, key, _)| key.clone()).collect()
     }
 
     /// How many claims wait for the class.

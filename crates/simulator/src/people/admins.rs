@@ -1,8 +1,8 @@
 //! What administrators do: classes, and HostPorts by hand.
 
 use allocator::Port;
-use crds::HostPortPhase;
-use reconciler::seen::{Class, HostPort};
+use crds::{HostPortPhase, ReclaimPolicy};
+use reconciler::seen::{Class, HostPort, Key, Version};
 
 use crate::{
     faults::Fault,
@@ -31,7 +31,8 @@ impl World {
         self.note(|_| {
             let pools: Vec<_> = class.pools.iter().map(ToString::to_string).collect();
             let (pools, policy) = (pools.join(","), class.policy);
-            format!("admin edits class {name}: {pools} {policy:?} default={}", class.is_default)
+            let limits = (&class.admits, class.max_per_namespace, class.max_count);
+            format!("admin edits class {name}: {pools} {policy:?} default={} {limits:?}", class.is_default)
         });
         self.change(Actor::People, |server| drop(server.put_class(class)));
     }
@@ -46,6 +47,34 @@ impl World {
                 server.class_status.remove(name);
                 let version = server.bump();
                 server.changes.push(Changed::Class(Some(Class { version, ..class }), None));
+            },
+        );
+    }
+
+    /// A HostPort made by hand: whoever asks for the class may have it, or the claim that it is kept for.
+    pub fn make_hostport(&mut self, number: Port, class: &str, policy: ReclaimPolicy, kept_for: Option<Key>) {
+        if self.server.hostports.contains_key(&number) {
+            return;
+        }
+        self.tally.hit(Fault::HostPortMade);
+        self.people(
+            || format!("admin makes HostPort {number} of {class} {policy:?} for {kept_for:?}"),
+            |server| {
+                let uid = server.new_uid("hp");
+                server.put_hostport(HostPort {
+                    port: number,
+                    uid,
+                    version: Version(0),
+                    class: class.into(),
+                    holder: None,
+                    kept_for: kept_for.clone(),
+                    block: None,
+                    phase: HostPortPhase::Available,
+                    policy,
+                    reuse_delay: None,
+                    released_at: None,
+                    held_by: None,
+                });
             },
         );
     }

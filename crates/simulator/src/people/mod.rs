@@ -1,8 +1,11 @@
 //! What people do to the store, and the names that they use.
 
 mod admins;
+mod limits;
 mod tenants;
 mod workloads;
+
+pub use limits::labelled;
 
 use std::time::Duration;
 

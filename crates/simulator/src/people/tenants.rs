@@ -17,7 +17,16 @@ impl World {
         self.create_block(key, class, wanted, 1);
     }
 
+    /// A claim with `hostPortName`.
+    pub fn create_named(&mut self, key: &Key, class: Option<&str>, number: u16) {
+        self.create(key, class, Some(number), 1, true);
+    }
+
     pub fn create_block(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16) {
+        self.create(key, class, wanted, count, false);
+    }
+
+    fn create(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16, by_name: bool) {
         if self.server.claims.contains_key(key) {
             return;
         }
@@ -25,7 +34,7 @@ impl World {
             self.tally.hit(Fault::UidReused);
         }
         self.people(
-            || format!("tenant creates claim {key} class={class:?} port={wanted:?} count={count}"),
+            || format!("tenant creates claim {key} class={class:?} port={wanted:?} count={count} by name={by_name}"),
             |server| {
                 let status = first_status();
                 let claim = Claim {
@@ -38,7 +47,7 @@ impl World {
                     finalizers: vec![],
                     class: class.map(Into::into),
                     wanted: wanted.map(port),
-                    hostport_name: None,
+                    hostport_name: wanted.filter(|_| by_name).map(|number| number.to_string().into()),
                     count,
                     phase: ClaimPhase::Pending,
                     port: None,
@@ -85,7 +94,8 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.delete_claim(key);
         self.strip_finalizers(key);
-        self.create_block(key, claim.class.as_deref(), claim.wanted.map(Port::get), claim.count);
+        let (wanted, by_name) = (claim.wanted.map(Port::get), claim.hostport_name.is_some());
+        self.create(key, claim.class.as_deref(), wanted, claim.count, by_name);
     }
 
     /// `helm upgrade` with another name for a claim: the new one wants the number that the old one has.

@@ -12,7 +12,9 @@ use std::{
 
 use allocator::Port;
 use reconciler::{
-    seen::{Change, Claim, Class, Event, HostPort, Key, Namespace, Pod, Quota, Service, Uid, Version},
+    seen::{
+        Change, Claim, Class, Event, HostPort, Key, Labels, Namespace, Pod, Quota, Service, Uid, Version,
+    },
     text::{ClaimStatus, ClassStatus},
 };
 
@@ -35,8 +37,8 @@ pub enum Changed {
     Pod(Option<Pod>, Option<Pod>),
     Service(Option<Service>, Option<Service>),
     Class(Option<Class>, Option<Class>),
-    Namespace(Namespace),
-    Quota(Quota),
+    Namespace(Option<Namespace>, Option<Namespace>),
+    Quota(Option<Quota>, Option<Quota>),
 }
 
 /// What a backup of the store has in it.
@@ -82,7 +84,10 @@ impl DerefMut for Server {
 
 impl Server {
     pub fn new() -> Self {
-        let store = Store::default();
+        let mut store = Store::default();
+        for name in ["shop", "voice", "web", "kube-system"] {
+            store.namespaces.insert(name.into(), Namespace { name: name.into(), labels: Labels::new() });
+        }
         let (changes, refused) = (Vec::new(), Vec::new());
         Self { store, now: 1_700_000_000_000, changes, refused, made: 0, timeline: 0 }
     }
@@ -196,8 +201,8 @@ impl Changed {
             Changed::Pod(before, after) => (2, Event::Pod(of(before.as_ref(), after.as_ref()))),
             Changed::Service(before, after) => (3, Event::Service(of(before.as_ref(), after.as_ref()))),
             Changed::Class(before, after) => (4, Event::Class(of(before.as_ref(), after.as_ref()))),
-            Changed::Namespace(after) => (5, Event::Namespace(Change::Applied(after.clone()))),
-            Changed::Quota(after) => (6, Event::Quota(Change::Applied(after.clone()))),
+            Changed::Namespace(before, after) => (5, Event::Namespace(of(before.as_ref(), after.as_ref()))),
+            Changed::Quota(before, after) => (6, Event::Quota(of(before.as_ref(), after.as_ref()))),
         }
     }
 }

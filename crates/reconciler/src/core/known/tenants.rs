@@ -58,13 +58,15 @@ impl Known {
     }
 
     fn put_quota(&mut self, key: Key, limits: Vec<(Arc<str>, usize)>) {
-        let namespace = key.namespace.clone();
-        let classes: Vec<_> = limits.iter().map(|(class, _)| class.clone()).collect();
-        let before =
-            if limits.is_empty() { self.quotas.remove(&key) } else { self.quotas.insert(key, limits) };
-        let before = before.unwrap_or_default().into_iter().map(|(class, _)| class);
-        for class in before.chain(classes) {
-            self.touched.push(Touch::Room(class, namespace.clone()));
+        if self.quotas.get(&key).map_or(&[][..], Vec::as_slice) == limits {
+            return;
+        }
+        // Who waits was told the limit, so it is news to all of them.
+        self.touched.push(Touch::Namespace(key.namespace.clone()));
+        if limits.is_empty() {
+            self.quotas.remove(&key);
+        } else {
+            self.quotas.insert(key, limits);
         }
     }
 
