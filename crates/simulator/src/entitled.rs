@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use allocator::{Port, RESERVED};
 use crds::{ClaimPhase, HostPortPhase, Reason};
-use reconciler::seen::{Claim, Class, Run};
+use reconciler::seen::{Admits, Claim, Class, Run};
 
 use crate::server::Server;
 
@@ -39,7 +39,9 @@ impl Server {
     }
 
     pub fn admits(&self, class: &Class, namespace: &str) -> bool {
-        self.namespaces.get(namespace).is_some_and(|it| class.admits.admits(&it.labels))
+        self.namespaces
+            .get(namespace)
+            .map_or(class.admits == Admits::All, |it| class.admits.admits(&it.labels))
     }
 
     /// How many ports of the class the namespace may have, if there is a limit.

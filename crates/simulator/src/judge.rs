@@ -254,7 +254,10 @@ impl Judge {
             let same = it.holder.as_ref().is_some_and(|holder| holder.key.namespace == *namespace);
             it.phase == HostPortPhase::Bound && it.class == after.class && same
         });
+        // A tenant who writes a Lost status gets a number of that name back, whatever the quota is.
+        let honest = !self.tampered.contains(&to.uid);
         let waits = server.claims.get(&to.key).is_some_and(|claim| claim.uid == to.uid && claim.is_pending());
+        let waits = waits && honest;
         let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
         let Some(claim) = server.claims.get(&to.key) else { return };
         let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
