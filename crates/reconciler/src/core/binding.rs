@@ -97,6 +97,10 @@ impl Core {
         let version = self.known.hostport(port).map(|hostport| hostport.version);
         let step = match self.member(claim, &bind.class, port, bind.run) {
             Member::Free => Step::Create,
+            // Whoever picked it knew something else; to pick again at once would come to the same.
+            Member::Taken(_) if bind.ours == 0 && bind.before.is_empty() => {
+                return self.end_later(key, ClaimJob::Bind(bind), AGAIN);
+            }
             Member::Taken(_) => return self.finish_claim_job(key, ClaimJob::Bind(bind)),
             // C1: that another uid is stale shows only if the claim that we bind to is read after it.
             _ if bind.before.get(usize::from(bind.ours)) != Some(&version) => Step::ReadClaim,

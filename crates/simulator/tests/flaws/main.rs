@@ -30,7 +30,7 @@ const RARE: &[&str] = &[
     "a number that a living claim is promised is free (C7)",
 ];
 /// So many schedules are played of these.
-const RARELY: u64 = 20_000;
+const RARELY: u64 = 5_000;
 /// The right core must pass these.
 const CLEAN: u64 = 2_000;
 
