@@ -147,9 +147,7 @@ impl Core {
         match claim.wanted {
             Some(first) => self.bind_wanted(claim, class, first),
             None if let Some(trouble) = self.beyond_limit(claim, &class, claim.count.into()) => {
-                self.queue.hold_back(claim, &class);
-                self.class_status.insert(class.clone());
-                self.tell(claim, Some(class), trouble);
+                self.hold_back(claim, class, trouble);
             }
             None => {
                 self.queue.join(claim, &class);
@@ -164,26 +162,16 @@ impl Core {
         let mine = own.iter().filter_map(|port| self.known.hostport(*port));
         let mut mine: Vec<_> = mine.filter(|hostport| hostport.belongs_to(&claim.uid)).collect();
         mine.sort_by_key(|hostport| hostport.phase != HostPortPhase::Bound);
-        for hostport in mine {
-            let Some(run) = Run::new(hostport.first(), claim.count) else { continue };
-            if !self.is_hopeless(claim, hostport) {
-                let class = hostport.class.clone();
-                if self.is_busy_in(run) {
-                    self.stranded.insert(claim.key.clone());
-                } else {
-                    self.begin_bind(claim, run, class);
-                }
-                return true;
-            }
+        let has_parts = !mine.is_empty();
+        let block = |it: &HostPort| Some((Run::new(it.first(), claim.count)?, it.class.clone()));
+        let to_go_on = mine.into_iter().filter(|it| !self.is_hopeless(claim, it)).find_map(block);
+        let goes_on = to_go_on.is_some();
+        match to_go_on {
+            Some((run, class)) if !self.is_busy_in(run) => self.begin_bind(claim, run, class),
+            _ if has_parts => drop(self.stranded.insert(claim.key.clone())),
+            _ => {}
         }
-        let parts =
-            own.iter().filter(|port| self.known.hostport(**port).is_some_and(|it| it.belongs_to(&claim.uid)));
-        let parts: Vec<Port> = parts.copied().collect();
-        if !parts.is_empty() {
-            self.stranded.insert(claim.key.clone());
-            parts.into_iter().for_each(|port| self.ports.push(port));
-        }
-        false
+        goes_on
     }
 
     /// Ports of an earlier claim of the same name, or kept for this one, fit the claim: all of them.
@@ -244,13 +232,16 @@ impl Core {
     /// Numbers that are not the claim's yet.
     fn bind_run(&mut self, claim: &Claim, class: Arc<str>, run: Run) {
         match self.beyond_quota(claim, &class, run) {
-            Some(trouble) => {
-                self.queue.hold_back(claim, &class);
-                self.class_status.insert(class.clone());
-                self.tell(claim, Some(class), trouble);
-            }
+            Some(trouble) => self.hold_back(claim, class, trouble),
             None => self.begin_bind(claim, run, class),
         }
+    }
+
+    /// The claim waits for room in its namespace's quota, and says so.
+    fn hold_back(&mut self, claim: &Claim, class: Arc<str>, trouble: Trouble) {
+        self.queue.hold_back(claim, &class);
+        self.class_status.insert(class.clone());
+        self.tell(claim, Some(class), trouble);
     }
 
     fn begin_bind(&mut self, claim: &Claim, run: Run, class: Arc<str>) {

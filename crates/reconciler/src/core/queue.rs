@@ -75,7 +75,7 @@ impl Queue {
         let run = claim.wanted.and_then(|first| Run::new(first, claim.count));
         self.enter(claim, class, Wish::Room(run), true);
         let place = (class.clone(), claim.key.namespace.clone());
-        let least = if run.is_some() { 0 } else { claim.count };
+        let least = least_room(run, claim.count);
         self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), least));
         self.want_numbers(claim, run);
     }
@@ -123,7 +123,7 @@ impl Queue {
                 let place = (class.clone(), key.namespace.clone());
                 run.into_iter().for_each(|run| self.forget_numbers(created, key, run));
                 if let Some(keys) = self.held_back.get_mut(&place) {
-                    keys.remove(&(created, key.clone(), if run.is_some() { 0 } else { count }));
+                    keys.remove(&(created, key.clone(), least_room(run, count)));
                     if keys.is_empty() {
                         self.held_back.remove(&place);
                     }
@@ -203,4 +203,9 @@ impl Queue {
     pub(super) fn len(&self, class: &str) -> usize {
         self.waiting.get(class).copied().unwrap_or_default()
     }
+}
+
+/// How much room a claim needs at least. Certain numbers may be its namespace's already, and so need none.
+fn least_room(wanted: Option<Run>, count: u16) -> u16 {
+    if wanted.is_some() { 0 } else { count }
 }

@@ -5,7 +5,10 @@ use std::{
     hash::Hash,
 };
 
-use crate::{action::ActionId, seen::Uid};
+use crate::{
+    action::ActionId,
+    seen::{Change, Uid},
+};
 
 /// A listing under way, and whether there has been a complete one.
 #[derive(Debug)]
@@ -19,6 +22,47 @@ pub(super) struct Listing<K> {
 impl<K> Default for Listing<K> {
     fn default() -> Self {
         Self { names: HashSet::new(), complete: false, since: ActionId(0) }
+    }
+}
+
+/// What a change comes to, in a listing or not.
+pub(super) enum News<K, T> {
+    /// The object is like this.
+    Is(T),
+    /// These are gone, in order.
+    Gone(Vec<K>),
+}
+
+impl<K: Clone + Ord + Hash> Listing<K> {
+    /// What the change comes to, of a kind whose objects are known by name alone; `known` are those known so far.
+    pub(super) fn news<'a, T>(
+        &mut self,
+        change: Change<T>,
+        name: impl Fn(&T) -> &K,
+        known: impl Iterator<Item = &'a K>,
+    ) -> News<K, T>
+    where
+        K: 'a,
+    {
+        match change {
+            Change::Listing => {
+                self.names.clear();
+                News::Gone(Vec::new())
+            }
+            Change::Listed(object) => {
+                self.names.insert(name(&object).clone());
+                News::Is(object)
+            }
+            Change::ListDone => {
+                let names = std::mem::take(&mut self.names);
+                let mut gone: Vec<K> = known.filter(|name| !names.contains(*name)).cloned().collect();
+                gone.sort_unstable();
+                self.complete = true;
+                News::Gone(gone)
+            }
+            Change::Applied(object) => News::Is(object),
+            Change::Deleted(object) => News::Gone(vec![name(&object).clone()]),
+        }
     }
 }
 

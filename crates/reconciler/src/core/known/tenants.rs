@@ -5,26 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use allocator::Port;
 use crds::HostPortPhase;
 
-use super::{Known, Touch};
+use super::{Known, Touch, listing::News};
 use crate::seen::{Change, Class, Key, Labels, Namespace, Quota};
 
 impl Known {
     pub(super) fn apply_namespace(&mut self, change: Change<Namespace>) {
-        match change {
-            Change::Listing => self.namespace_list.names.clear(),
-            Change::Listed(namespace) => {
-                self.namespace_list.names.insert(namespace.name.clone());
-                self.put_namespace(namespace.name, Some(namespace.labels));
-            }
-            Change::ListDone => {
-                let names = std::mem::take(&mut self.namespace_list.names);
-                let gone = self.namespaces.keys().filter(|name| !names.contains(*name));
-                let gone: Vec<_> = gone.cloned().collect();
-                gone.into_iter().for_each(|name| self.put_namespace(name, None));
-                self.namespace_list.complete = true;
-            }
-            Change::Applied(namespace) => self.put_namespace(namespace.name, Some(namespace.labels)),
-            Change::Deleted(namespace) => self.put_namespace(namespace.name, None),
+        match self.namespace_list.news(change, |namespace| &namespace.name, self.namespaces.keys()) {
+            News::Is(namespace) => self.put_namespace(namespace.name, Some(namespace.labels)),
+            News::Gone(names) => names.into_iter().for_each(|name| self.put_namespace(name, None)),
         }
     }
 
@@ -40,20 +28,9 @@ impl Known {
     }
 
     pub(super) fn apply_quota(&mut self, change: Change<Quota>) {
-        match change {
-            Change::Listing => self.quota_list.names.clear(),
-            Change::Listed(quota) => {
-                self.quota_list.names.insert(quota.key.clone());
-                self.put_quota(quota.key, quota.limits);
-            }
-            Change::ListDone => {
-                let names = std::mem::take(&mut self.quota_list.names);
-                let gone: Vec<_> = self.quotas.keys().filter(|key| !names.contains(*key)).cloned().collect();
-                gone.into_iter().for_each(|key| self.put_quota(key, Vec::new()));
-                self.quota_list.complete = true;
-            }
-            Change::Applied(quota) => self.put_quota(quota.key, quota.limits),
-            Change::Deleted(quota) => self.put_quota(quota.key, Vec::new()),
+        match self.quota_list.news(change, |quota| &quota.key, self.quotas.keys()) {
+            News::Is(quota) => self.put_quota(quota.key, quota.limits),
+            News::Gone(keys) => keys.into_iter().for_each(|key| self.put_quota(key, Vec::new())),
         }
     }
 

@@ -2,27 +2,14 @@
 
 use allocator::Port;
 
-use super::{Known, Touch};
+use super::{Known, Touch, listing::News};
 use crate::seen::{Change, Key, Pod, Service};
 
 impl Known {
     pub(super) fn apply_pod(&mut self, change: Change<Pod>) {
-        match change {
-            Change::Listing => self.pod_list.names.clear(),
-            Change::Listed(pod) => {
-                self.pod_list.names.insert(pod.key.clone());
-                self.put_pod(pod.key, pod.ports);
-            }
-            Change::ListDone => {
-                let names = std::mem::take(&mut self.pod_list.names);
-                let mut gone: Vec<_> =
-                    self.pods.keys().filter(|key| !names.contains(*key)).cloned().collect();
-                gone.sort_unstable();
-                gone.into_iter().for_each(|key| self.put_pod(key, Box::default()));
-                self.pod_list.complete = true;
-            }
-            Change::Applied(pod) => self.put_pod(pod.key, pod.ports),
-            Change::Deleted(pod) => self.put_pod(pod.key, Box::default()),
+        match self.pod_list.news(change, |pod| &pod.key, self.pods.keys()) {
+            News::Is(pod) => self.put_pod(pod.key, pod.ports),
+            News::Gone(keys) => keys.into_iter().for_each(|key| self.put_pod(key, Box::default())),
         }
     }
 
@@ -50,22 +37,9 @@ impl Known {
     }
 
     pub(super) fn apply_service(&mut self, change: Change<Service>) {
-        match change {
-            Change::Listing => self.service_list.names.clear(),
-            Change::Listed(service) => {
-                self.service_list.names.insert(service.key.clone());
-                self.put_service(service.key, service.ports);
-            }
-            Change::ListDone => {
-                let names = std::mem::take(&mut self.service_list.names);
-                let mut gone: Vec<_> =
-                    self.services.keys().filter(|key| !names.contains(*key)).cloned().collect();
-                gone.sort_unstable();
-                gone.into_iter().for_each(|key| self.put_service(key, Box::default()));
-                self.service_list.complete = true;
-            }
-            Change::Applied(service) => self.put_service(service.key, service.ports),
-            Change::Deleted(service) => self.put_service(service.key, Box::default()),
+        match self.service_list.news(change, |service| &service.key, self.services.keys()) {
+            News::Is(service) => self.put_service(service.key, service.ports),
+            News::Gone(keys) => keys.into_iter().for_each(|key| self.put_service(key, Box::default())),
         }
     }
 
