@@ -115,7 +115,7 @@ impl Setup {
                 world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2]));
             }
             Kind::Strip => world.strip_finalizers(&self.key(a)),
-            Kind::Admit => world.admit(name, &self.key(a), b.is_multiple_of(2)),
+            Kind::Admit => world.admit(name, &self.key(a), !b.is_multiple_of(2)),
             Kind::RunPod => world.run_pod(name, &self.key(a)),
             Kind::DryRun => world.dry_run(name, &self.key(a)),
             Kind::AdmitOn if !world.admissions.is_empty() => world.admit_on(b % world.admissions.len()),

@@ -54,7 +54,7 @@ impl World {
 
     /// A pod of the claim has passed admission and is not stored yet.
     pub fn pod_in_flight(&mut self, name: &str, claim: &str) {
-        self.admit(name, &key(claim), true);
+        self.admit(name, &key(claim), false);
         let at = self.coming(name);
         self.admit_on(at);
         self.admit_on(at);
