@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, env, fs, io, path::Path};
 
 #[path = "tests/flaws/table.rs"]
+#[expect(dead_code, reason = "pairs are for main.rs")]
 mod table;
 
 use table::{FLAWS, Flaw};

@@ -71,9 +71,9 @@ pub fn a_member_of_another_block() -> Option<String> {
     world.finishes(0);
     world.finishes(1);
 
-    let first = world.stored("shop/a").named();
-    let parts = world.stored("shop/a").numbers().filter_map(|port| world.server.hostports.get(&port));
-    if parts.into_iter().any(|part| Some(part.first()) != first) {
+    let claim = world.stored("shop/a");
+    let part = |port| world.server.hostports.get(&port);
+    if claim.numbers().filter_map(part).any(|it| Some(it.first()) != claim.named()) {
         world.judge.accuse("C6: shop/a is Bound to parts of two blocks".to_owned());
     }
     verdict(world)
