@@ -22,6 +22,55 @@ fn verdict(mut world: World) -> Option<String> {
     world.judge.violation
 }
 
+/// C1: a leader reads the claim, for which it is to take the number back. While the reply is on its way the claim is made
+/// anew and has the number from the other leader, of which this one hears.
+pub fn a_claim_read_before_its_hostport() -> Option<String> {
+    let mut world = cluster(9000, 9000, 2);
+    world.bound_claim("shop/a");
+    world.recreate("shop/a");
+    world.hears(1, CLAIMS);
+    let read = world.until_deaf(1, |action| matches!(action, Action::GetClaim(_)));
+    world.land(1, read);
+
+    world.recreate("shop/a");
+    world.works(0);
+    assert_eq!(world.holder(9000).as_deref(), Some("shop/a"), "{}", world.story());
+    world.hears(1, HOSTPORTS);
+    world.reply(1, read);
+    world.finishes(1);
+
+    verdict(world)
+}
+
+/// C3: a number is Released, has a claim again, and is Released again; a leader whose watch skipped what was between
+/// has seen the claim gone long ago.
+pub fn a_rest_that_began_with_another_version() -> Option<String> {
+    let mut world = cluster(9000, 9000, 2);
+    world.judge.skewed = true;
+    world.controllers[1].skew = 3_600_000;
+    world.bound_claim("shop/a");
+    world.delete_claim(&key("shop/a"));
+    world.works(0);
+    world.works(1);
+    world.asleep(39);
+
+    world.claim("shop/a", None);
+    world.works(0);
+    world.pod_in_flight("p", "shop/a");
+    world.delete_claim(&key("shop/a"));
+    world.works(0);
+    world.relist(1, HOSTPORTS);
+    world.relist(1, CLAIMS);
+    world.asleep(5);
+    world.hears(1, HOSTPORTS);
+    world.works(1);
+    world.asleep(25);
+    world.lands("p");
+    world.seconds(300);
+
+    verdict(world)
+}
+
 /// "b" wants the number of "a", which is deleted and made again. One leader gives it back to the new "a"; the other
 /// has heard that the old one is gone, not that there is a new one.
 pub fn hand_over_from_a_claim_made_anew() -> Option<String> {
@@ -185,6 +234,8 @@ macro_rules! passes {
 }
 
 passes! {
+    c1_a_claim_read_before_its_hostport_was_proves_nothing: a_claim_read_before_its_hostport,
+    c3_the_rest_begins_anew_with_every_version: a_rest_that_began_with_another_version,
     a_number_is_not_taken_from_a_claim_made_anew: hand_over_from_a_claim_made_anew,
     blocks_that_cross_are_not_mixed: a_member_of_another_block,
     a_block_that_is_undone_is_not_counted_on: a_member_of_another_block_that_is_undone,

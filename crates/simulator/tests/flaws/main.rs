@@ -29,6 +29,8 @@ const MOST: u64 = 200_000;
 /// What is caught by seed only after very many schedules, if at all: a story that tells it step by step, and what falls
 /// in it, instead.
 const TOLD: &[(&str, Story)] = &[
+    ("the claim read before the HostPort was (C1)", guards::a_claim_read_before_its_hostport),
+    ("sighting not bound to a version (C3)", guards::a_rest_that_began_with_another_version),
     ("handed over though the former claim was not read", guards::hand_over_from_a_claim_made_anew),
     ("a member of another block counts (C6)", guards::a_member_of_another_block),
     (
