@@ -5,7 +5,7 @@
 //! whose HostPorts are read at one moment: it is one LIST.
 
 use allocator::Port;
-use crds::HostPortClaimStatus;
+use crds::{ClaimRef, HostPortClaimStatus, HostPortSpec};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use reconciler::seen::{Claim, HostPort, Key, Pod, Uid};
 use serde_json::json;
@@ -199,14 +199,25 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     stored
 }
 
+thread_local! {
+    /// What a HostPort's spec has in it if nothing is said.
+    static BLANK: HostPortSpec = serde_json::from_value(json!({"port": 1, "class": "none"}))
+        .expect("a HostPort has no other fields that must be");
+}
+
 /// The HostPort as the API server shows it, with all that admission looks at.
 fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
-    let mut spec =
-        json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
-    if let Some(holder) = &hostport.holder {
-        let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
-        spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});
-    }
-    let spec = serde_json::from_value(spec).expect("a HostPort has no other fields that must be");
+    let claim_ref = hostport.holder.as_ref().map(|holder| ClaimRef {
+        namespace: holder.key.namespace.to_string(),
+        name: holder.key.name.to_string(),
+        uid: Some(holder.uid.to_string()),
+    });
+    let spec = HostPortSpec {
+        port: crds::Port::new(hostport.port.get()).expect("a port is not 0"),
+        class: hostport.class.to_string(),
+        phase: hostport.phase,
+        claim_ref,
+        ..BLANK.with(Clone::clone)
+    };
     crds::HostPort::new(&hostport.port.to_string(), spec)
 }

@@ -156,6 +156,25 @@ impl World {
         panic!("controller {index} never asks for it\n{}", self.story());
     }
 
+    /// The same without news from its watches.
+    pub fn until_deaf(&mut self, index: usize, wanted: fn(&Action) -> bool) -> ActionId {
+        for _ in 0..500 {
+            self.poll(index);
+            let requests = &self.controllers[index].requests;
+            if let Some((id, _)) = requests.iter().find(|(_, request)| wanted(&request.action)) {
+                return *id;
+            }
+            match requests.first_key_value() {
+                Some((&id, _)) => {
+                    self.land(index, id);
+                    self.reply(index, id);
+                }
+                None => self.asleep(1),
+            }
+        }
+        panic!("controller {index} never asks for it\n{}", self.story());
+    }
+
     pub fn stored(&self, name: &str) -> &Claim {
         self.server.claims.get(&key(name)).unwrap_or_else(|| panic!("no claim {name}\n{}", self.story()))
     }
