@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::HostPortPhase;
 
 use crate::{
@@ -21,7 +21,7 @@ pub enum Action {
     /// Read a claim, from the store and not from a cache.
     GetClaim(Key),
     /// Read a HostPort, from the store and not from a cache.
-    GetHostPort(Port),
+    GetHostPort(Spot),
     /// Consistent LIST of the live pods of a namespace, or of all.
     ListPods(Option<Arc<str>>),
     /// The first lock: the name of a HostPort. Exists if anyone was quicker.
@@ -29,7 +29,7 @@ pub enum Action {
     /// Compare-and-swap on a HostPort.
     PatchHostPort {
         /// Which.
-        port: Port,
+        spot: Spot,
         /// Only this object.
         uid: Uid,
         /// Only at this version.
@@ -40,7 +40,7 @@ pub enum Action {
     /// Give a number back. Only this object at this version.
     DeleteHostPort {
         /// Which.
-        port: Port,
+        spot: Spot,
         /// Only this object.
         uid: Uid,
         /// Only at this version.
@@ -82,8 +82,8 @@ pub enum Action {
 /// A HostPort to be made for a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewHostPort {
-    /// The number.
-    pub port: Port,
+    /// What it is named after.
+    pub spot: Spot,
     /// Its class.
     pub class: Arc<str>,
     /// Whom it is granted to.
@@ -149,8 +149,8 @@ pub enum Subject {
     },
     /// A HostPort.
     HostPort {
-        /// The number.
-        port: Port,
+        /// Which.
+        spot: Spot,
         /// UID.
         uid: Uid,
     },
@@ -184,7 +184,7 @@ pub struct Audit {
     /// What happened.
     pub deed: Deed,
     /// To which number.
-    pub port: Port,
+    pub spot: Spot,
     /// Of which class.
     pub class: Arc<str>,
     /// The claim that has or had it.

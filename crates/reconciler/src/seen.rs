@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use allocator::{Port, PortRange};
+use allocator::{Port, PortRange, Spot};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, Strategy};
 use kube::core::{Selector, SelectorExt};
 
@@ -126,18 +126,18 @@ impl Claim {
     }
 
     /// The number that the status names, if it is Bound or Lost; of a block the first.
-    pub fn named(&self) -> Option<Port> {
-        self.run().map(|run| run.first)
+    pub fn named(&self) -> Option<Spot> {
+        self.run().and_then(|run| run.member(0))
     }
 
-    /// All numbers that the status names, if it is Bound or Lost.
-    pub fn numbers(&self) -> impl Iterator<Item = Port> + use<> {
+    /// All that the status names, if it is Bound or Lost.
+    pub fn spots(&self) -> impl Iterator<Item = Spot> + use<> {
         self.run().into_iter().flat_map(Run::iter)
     }
 
-    /// The status names this number, if it is Bound or Lost.
-    pub fn names(&self, port: Port) -> bool {
-        self.run().is_some_and(|run| run.contains(port))
+    /// The status names this, if it is Bound or Lost.
+    pub fn names(&self, spot: Spot) -> bool {
+        self.run().is_some_and(|run| run.contains(spot))
     }
 
     /// Neither Bound nor Lost with a number: to be bound.
@@ -167,18 +167,19 @@ impl Run {
     }
 
     /// The numbers, in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = Port> {
+    pub fn iter(self) -> impl Iterator<Item = Spot> {
         (0..self.count).filter_map(move |index| self.member(index))
     }
 
     /// The number at this place.
-    pub fn member(self, index: u16) -> Option<Port> {
-        if index < self.count { Port::new(self.first.get() + index) } else { None }
+    pub fn member(self, index: u16) -> Option<Spot> {
+        if index < self.count { Port::new(self.first.get() + index).map(Spot::whole) } else { None }
     }
 
     /// Whether the number is one of them.
-    pub fn contains(self, port: Port) -> bool {
-        port.get().checked_sub(self.first.get()).is_some_and(|index| index < self.count)
+    pub fn contains(self, spot: Spot) -> bool {
+        let index = spot.port().get().checked_sub(self.first.get());
+        spot.is_whole() && index.is_some_and(|index| index < self.count)
     }
 
     /// What a HostPort of it says as `spec.block.first`: nothing if it is alone.
@@ -208,8 +209,8 @@ pub struct Holder {
 /// A HostPort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostPort {
-    /// The number; the name says the same.
-    pub port: Port,
+    /// What it is named after.
+    pub spot: Spot,
     /// `metadata.uid`.
     pub uid: Uid,
     /// `metadata.resourceVersion`.
@@ -242,7 +243,7 @@ impl HostPort {
 
     /// The first number of its block; its own if it is alone.
     pub fn first(&self) -> Port {
-        self.block.unwrap_or(self.port)
+        self.block.unwrap_or(self.spot.port())
     }
 
     /// Namespace and name of the claim in `claimRef`, with or without uid.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use allocator::{Counts, Port};
+use allocator::{Counts, Port, Spot};
 use crds::{ClaimPhase, Reason};
 use jiff::Timestamp;
 
@@ -199,11 +199,11 @@ impl Trouble {
     }
 
     /// The HostPort that the claim names is of another class.
-    pub fn other_class(port: Port, class: &str) -> Self {
+    pub fn other_class(hostport: Spot, class: &str) -> Self {
         Self::stalled(
             Reason::PortOutsidePools,
             format!(
-                "HostPort {port} is not of class \"{class}\", which this claim asks for. Create the claim anew \
+                "HostPort {hostport} is not of class \"{class}\", which this claim asks for. Create the claim anew \
                  without hostPortClassName, or with the HostPort's class."
             ),
         )

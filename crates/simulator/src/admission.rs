@@ -3,7 +3,7 @@
 //! What is believed is judged by the very function of `admission`. A pod of a block carries all of its numbers,
 //! whose HostPorts are read at one moment: it is one LIST.
 
-use allocator::Port;
+use allocator::Spot;
 use crds::HostPortClaimStatus;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use reconciler::seen::{Claim, HostPort, Key, Pod, Uid};
@@ -27,6 +27,8 @@ const FRESH: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Admission {
     pub pod: Pod,
+    /// What the claim's status named.
+    pub spots: Box<[Spot]>,
     pub key: Key,
     /// The claim as it was when it was believed.
     pub claim: Uid,
@@ -51,7 +53,8 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         let Some(run) = claim.run() else { return };
         let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
-        let pod = Pod { key: key_of_pod, ports: run.iter().collect() };
+        let spots: Box<[Spot]> = run.iter().collect();
+        let pod = Pod { key: key_of_pod, ports: spots.iter().map(|spot| spot.port()).collect() };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;
@@ -61,16 +64,16 @@ impl World {
         let stage = match claim_first {
             true => Stage::ClaimRead(Box::new(claim)),
             // The numbers are remembered from an earlier pod.
-            false => Stage::HostPortsRead(self.server.read(&pod.ports)),
+            false => Stage::HostPortsRead(self.server.read(&spots)),
         };
         let (key, began) = (key.clone(), self.server.now);
-        self.admissions.push(Admission { pod, key, claim: uid, stage, began, excused: false });
+        self.admissions.push(Admission { pod, spots, key, claim: uid, stage, began, excused: false });
     }
 
     /// The next step of an admission: the second read, or the validation. A pod that fails is refused.
     pub fn admit_on(&mut self, at: usize) {
         let it = self.admissions[at].clone();
-        let ports = &*it.pod.ports;
+        let ports = &*it.spots;
         let age = self.server.now - it.began;
         let claim = self.server.claims.get(&it.key);
         let hostports = self.server.read(ports);
@@ -162,17 +165,17 @@ pub fn put_pod(server: &mut Server, pod: Pod) {
 
 impl Server {
     /// The HostPorts of these numbers, as one LIST shows them.
-    fn read(&self, ports: &[Port]) -> Vec<HostPort> {
-        ports.iter().filter_map(|port| self.hostports.get(port)).cloned().collect()
+    fn read(&self, spots: &[Spot]) -> Vec<HostPort> {
+        spots.iter().filter_map(|spot| self.hostports.get(spot)).cloned().collect()
     }
 }
 
 /// The claim's uid, if admission believes that it holds these numbers.
-fn judge(claim: &Claim, hostports: &[HostPort], ports: &[Port]) -> Option<Uid> {
+fn judge(claim: &Claim, hostports: &[HostPort], spots: &[Spot]) -> Option<Uid> {
     let stored: Vec<_> = hostports.iter().map(stored_hostport).collect();
     let believed = admission::believed(&stored_claim(claim), stored.iter())?;
-    let same =
-        usize::from(claim.count) == ports.len() && ports.first().map(|it| it.get()) == Some(believed.get());
+    let same = usize::from(claim.count) == spots.len()
+        && spots.first().map(|it| it.port().get()) == Some(believed.get());
     same.then(|| claim.uid.clone())
 }
 
@@ -190,12 +193,11 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
 
 /// The HostPort as the API server shows it, with all that admission looks at.
 fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
-    let mut spec =
-        json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
+    let mut spec = json!({"port": hostport.spot.port().get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
     if let Some(holder) = &hostport.holder {
         let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
         spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});
     }
     let spec = serde_json::from_value(spec).expect("a HostPort has no other fields that must be");
-    crds::HostPort::new(&hostport.port.to_string(), spec)
+    crds::HostPort::new(&hostport.spot.to_string(), spec)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, RESERVED};
+use allocator::{Port, RESERVED, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason};
 use reconciler::seen::{Admits, Claim, Class, Run};
 
@@ -19,7 +19,8 @@ impl Server {
     }
 
     pub fn class_of(&self, claim: &Claim) -> Result<&Class, Reason> {
-        let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.hostports.get(&port));
+        let named =
+            claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.hostports.get(&port.into()));
         let kept = || self.hostports.values().find(|it| it.kept_for.as_ref() == Some(&claim.key));
         let by_name = |name: &Arc<str>| self.classes.get(name).ok_or(Reason::ClassNotFound);
         match (&claim.class, named.or_else(kept).filter(|_| claim.is_pending())) {
@@ -52,8 +53,8 @@ impl Server {
     }
 
     /// The number counts for this namespace and class.
-    pub fn counts(&self, port: Port, class: &str, namespace: &str) -> bool {
-        self.hostports.get(&port).is_some_and(|it| {
+    pub fn counts(&self, spot: Spot, class: &str, namespace: &str) -> bool {
+        self.hostports.get(&spot).is_some_and(|it| {
             it.phase == HostPortPhase::Bound
                 && *it.class == *class
                 && it.holder.as_ref().is_some_and(|holder| *holder.key.namespace == *namespace)
@@ -61,14 +62,14 @@ impl Server {
     }
 
     pub fn usage(&self, class: &str, namespace: &str) -> usize {
-        self.hostports.keys().filter(|port| self.counts(**port, class, namespace)).count()
+        self.hostports.keys().filter(|spot| self.counts(**spot, class, namespace)).count()
     }
 
     /// With these numbers, or with as many new ones as it asks for, its namespace would have more than it may.
     pub fn is_beyond(&self, claim: &Claim, class: &Class, run: Option<Run>) -> bool {
         let namespace = &claim.key.namespace;
         let new = run.map_or(usize::from(claim.count), |run| {
-            run.iter().filter(|port| !self.counts(*port, &class.name, namespace)).count()
+            run.iter().filter(|spot| !self.counts(*spot, &class.name, namespace)).count()
         });
         let after = self.usage(&class.name, namespace) + new;
         self.limit(class, namespace).is_some_and(|limit| after > limit)

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::seen::{Claim, Holder, HostPort, Key, Run, Uid};
 
@@ -40,7 +40,7 @@ pub struct Judge {
     /// Claims whose status a tenant wrote.
     pub tampered: BTreeSet<Uid>,
     /// Numbers whose HostPort an administrator deleted or cleared.
-    pub hand: BTreeSet<Port>,
+    pub hand: BTreeSet<Spot>,
     /// Live pods that came through admission.
     pub admitted: BTreeMap<Key, Admission>,
     /// Wall clocks differ or jump: only each process's own clock is to be trusted.
@@ -51,7 +51,7 @@ pub struct Judge {
     pub limits_open: bool,
     /// A reuseDelay below 40 s is in use: pods in flight are not protected.
     pub short_delays: bool,
-    last: BTreeMap<Port, Last>,
+    last: BTreeMap<Spot, Last>,
     /// Claims that want certain numbers: these are handed over to them inside the namespace.
     wanting: BTreeSet<Uid>,
 }
@@ -62,9 +62,9 @@ impl Judge {
     }
 
     /// HostPort deleted by hand: the administrator's promise that nothing uses the number.
-    pub fn hand_deleted(&mut self, port: Port, in_flight: &mut [Admission]) {
-        self.cleared(port, in_flight);
-        self.excuse(port);
+    pub fn hand_deleted(&mut self, spot: Spot, in_flight: &mut [Admission]) {
+        self.cleared(spot, in_flight);
+        self.excuse(spot.port());
     }
 
     fn excuse(&mut self, port: Port) {
@@ -73,14 +73,17 @@ impl Judge {
     }
 
     /// claimRef cleared by hand: nobody is about to use the number.
-    pub fn cleared(&mut self, port: Port, in_flight: &mut [Admission]) {
-        self.hand.insert(port);
-        in_flight.iter_mut().filter(|it| it.pod.ports.contains(&port)).for_each(|it| it.excused = true);
+    pub fn cleared(&mut self, spot: Spot, in_flight: &mut [Admission]) {
+        self.hand.insert(spot);
+        in_flight
+            .iter_mut()
+            .filter(|it| it.pod.ports.contains(&spot.port()))
+            .for_each(|it| it.excused = true);
     }
 
     /// After an administrator's act nothing is owed to the claim that had the number.
-    pub fn forget(&mut self, port: Port) {
-        self.last.remove(&port);
+    pub fn forget(&mut self, spot: Spot) {
+        self.last.remove(&spot);
     }
 
     /// The store is as it was: so is what was granted and who was stored. What people did is not forgotten.
@@ -93,15 +96,15 @@ impl Judge {
     /// Notes which claims could be admitted at this moment.
     pub fn remember(&mut self, server: &Server) {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
-            for port in claim.numbers() {
-                if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
+            for spot in claim.spots() {
+                if server.hostports.get(&spot).is_some_and(|it| it.is_held_by(&claim.uid)) {
                     let last = Last {
                         key: claim.key.clone(),
                         uid: claim.uid.clone(),
                         at: server.now,
                         delay: 60_000,
                     };
-                    self.last.insert(port, last);
+                    self.last.insert(spot, last);
                 }
             }
         }
@@ -127,14 +130,14 @@ impl Judge {
                 if actor == Actor::Outdated
                     && let Some(before) = before
                 {
-                    self.excuse(before.port);
+                    self.excuse(before.spot.port());
                 }
                 if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
                 }
                 if let Some(after) =
                     after.as_ref().filter(|it| it.phase == HostPortPhase::Released && it.holder.is_some())
-                    && let Some(last) = self.last.get_mut(&after.port)
+                    && let Some(last) = self.last.get_mut(&after.spot)
                 {
                     last.delay = after.reuse_delay.map_or(60_000, |delay| delay.as_millis() as i64);
                     if actor == Actor::Outdated {
@@ -154,7 +157,10 @@ impl Judge {
         {
             // Documented: with less than 40 s a pod may come when its port rests no more.
             let claim = it.claim.clone();
-            let held = |port| server.hostports.get(port).is_some_and(|it: &HostPort| it.is_held_by(&claim));
+            let held = |port: &Port| {
+                let hostport = server.hostports.get(&Spot::whole(*port));
+                hostport.is_some_and(|it: &HostPort| it.is_held_by(&claim))
+            };
             it.excused |= !it.pod.ports.iter().all(held);
         }
         self.look_at_pods(server);
@@ -165,7 +171,7 @@ impl Judge {
         if before.uid != after.uid {
             return;
         }
-        let hostport = |port| server.hostports.get(&port);
+        let hostport = |spot| server.hostports.get(&spot);
         let name = format!("{}={}", after.key, after.uid);
         if before.named().is_some() && after.named() != before.named() {
             self.accuse(format!(
@@ -174,19 +180,19 @@ impl Judge {
                 after.named()
             ));
         }
-        if after.named().is_none() || after.numbers().any(|port| self.hand.contains(&port)) {
+        if after.named().is_none() || after.spots().any(|spot| self.hand.contains(&spot)) {
             return;
         }
         let same = before.phase == after.phase && before.port == after.port;
-        let not_its_own = |port: &Port| !hostport(*port).is_some_and(|it| it.belongs_to(&after.uid));
-        if let Some(port) = after.numbers().find(not_its_own)
+        let not_its_own = |spot: &Spot| !hostport(*spot).is_some_and(|it| it.belongs_to(&after.uid));
+        if let Some(spot) = after.spots().find(not_its_own)
             && after.phase == ClaimPhase::Bound
             && !same
         {
-            self.accuse(format!("I1: {name} became Bound to {port}, which it does not hold"));
+            self.accuse(format!("I1: {name} became Bound to {spot}, which it does not hold"));
         }
-        let held = |port| hostport(port).is_some_and(|it| it.is_held_by(&after.uid));
-        let all_held = after.numbers().all(held);
+        let held = |spot| hostport(spot).is_some_and(|it| it.is_held_by(&after.uid));
+        let all_held = after.spots().all(held);
         if after.phase == ClaimPhase::Lost && !same && all_held && !self.tampered.contains(&after.uid) {
             self.accuse(format!("I1: {name} became Lost though it holds all that it names"));
         }
@@ -205,11 +211,11 @@ impl Judge {
         let undone = claim.count > 1 && after.is_some_and(|it| it.belongs_to(&holder.uid));
         let back = undone || after.is_some_and(|it| it.is_held_by(&holder.uid));
         let its_own = claim.is_pending() && claim.count == 1
-            || claim.names(before.port) && claim.phase == ClaimPhase::Bound && !claim.deleting;
+            || claim.names(before.spot) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
             self.accuse(format!(
                 "I1: {} was taken from {}={}, which lives",
-                before.port, claim.key, claim.uid
+                before.spot, claim.key, claim.uid
             ));
         }
     }
@@ -220,7 +226,7 @@ impl Judge {
         let Some(holder) = &after.holder else { return };
         // A status that a tenant wrote may ask for a promised number: the create decides between the two.
         if before.is_none() && self.alone && !self.tampered.contains(&holder.uid) {
-            self.look_at_promise(server, after.port, &holder.key);
+            self.look_at_promise(server, after.spot, &holder.key);
         }
         if self.alone && !self.limits_open && after.phase == HostPortPhase::Bound {
             self.look_at_quota(server, before, after, holder);
@@ -229,7 +235,7 @@ impl Judge {
         if before.is_some_and(|it| it.key == holder.key) {
             return;
         }
-        let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
+        let Some(last) = self.last.get(&after.spot).filter(|last| last.key != holder.key) else { return };
         // Hand-over: inside the namespace, to a claim that wants this very number.
         if last.key.namespace == holder.key.namespace && self.wanting.contains(&holder.uid) {
             return;
@@ -241,7 +247,7 @@ impl Judge {
         if rested < delay {
             self.accuse(format!(
                 "I4: {} of {} granted to {} after {rested} ms",
-                after.port, last.key, holder.key
+                after.spot, last.key, holder.key
             ));
         }
     }
@@ -260,13 +266,13 @@ impl Judge {
         let waits = waits && honest;
         let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
         let Some(claim) = server.claims.get(&to.key) else { return };
-        let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
+        let part = |it: &HostPort| it.spot != after.spot && it.belongs_to(&to.uid);
         // What is its own is no new grant, though it was edited to Released meanwhile.
         if before.is_some_and(|it| it.belongs_to(&to.uid)) || server.hostports.values().any(part) {
             return;
         }
         let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
-        let rest = rest.filter(|port| !server.counts(*port, &class.name, namespace)).count();
+        let rest = rest.filter(|spot| !server.counts(*spot, &class.name, namespace)).count();
         let used = server.usage(&class.name, namespace) + rest;
         if let Some(limit) = server.limit(class, namespace).filter(|limit| used > *limit) {
             let name = &class.name;
@@ -275,13 +281,13 @@ impl Judge {
     }
 
     /// C7: a number in the Bound status of a living claim is not given to one that waits.
-    fn look_at_promise(&mut self, server: &Server, port: Port, to: &Key) {
-        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.names(port);
-        let remakes = server.claims.get(to).is_some_and(|claim| claim.names(port));
+    fn look_at_promise(&mut self, server: &Server, spot: Spot, to: &Key) {
+        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.names(spot);
+        let remakes = server.claims.get(to).is_some_and(|claim| claim.names(spot));
         let promised =
             server.claims.values().filter(names).find(|it| it.key != *to && !self.tampered.contains(&it.uid));
         if let Some(claim) = promised.filter(|_| !remakes) {
-            self.accuse(format!("C7: {port}, which {} is promised, was given to {to}", claim.key));
+            self.accuse(format!("C7: {spot}, which {} is promised, was given to {to}", claim.key));
         }
     }
 
@@ -298,7 +304,7 @@ impl Judge {
 /// The pod's namespace holds the number, or nobody has it while an administrator's act stands.
 fn holds(server: &Server, it: &Admission) -> bool {
     it.pod.ports.iter().all(|port| {
-        server.hostports.get(port).is_some_and(|hostport| {
+        server.hostports.get(&Spot::whole(*port)).is_some_and(|hostport| {
             hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
         })
     })

@@ -71,9 +71,9 @@ impl Setup {
             }
             Kind::BackUp => world.back_up(),
             Kind::Restore => world.restore(),
-            Kind::DeleteHostPort => world.delete_hostport(number),
-            Kind::EditReleased => world.edit_to_released(number),
-            Kind::ClearClaimRef => world.clear_claim_ref(number, a.is_multiple_of(2)),
+            Kind::DeleteHostPort => world.delete_hostport(number.into()),
+            Kind::EditReleased => world.edit_to_released(number.into()),
+            Kind::ClearClaimRef => world.clear_claim_ref(number.into(), a.is_multiple_of(2)),
             Kind::EditClass | Kind::MakeClass => self.class_changes(world, kind, a, b),
             Kind::MakeHostPort | Kind::LimitClass | Kind::LabelNamespace | Kind::EditQuota => {
                 self.step_of_admins(world, kind, a, b, number);
@@ -150,7 +150,7 @@ impl Setup {
                     [None, None, Some(&names[0]), Some(&names[usize::from((a / 64).is_multiple_of(4))])]
                         [a % 4];
                 let class = if (b / 16).is_multiple_of(4) { "media" } else { "games" };
-                world.make_hostport(number, class, policy, kept_for.cloned());
+                world.make_hostport(number.into(), class, policy, kept_for.cloned());
             }
             Kind::LabelNamespace => world.label(namespace, b.is_multiple_of(2)),
             Kind::EditQuota => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
 use reconciler::seen::{Claim, Class, HostPort, Run};
 
@@ -54,7 +54,7 @@ impl Server {
         });
         let hostport = || {
             self.hostports.values().find_map(|hostport| {
-                self.unsettled_hostport(hostport).map(|words| format!("HostPort {}: {words}", hostport.port))
+                self.unsettled_hostport(hostport).map(|words| format!("HostPort {}: {words}", hostport.spot))
             })
         };
         let class = || {
@@ -67,50 +67,53 @@ impl Server {
     fn unsettled_claim(&self, claim: &Claim) -> Option<String> {
         let reason = self.claim_status[&claim.key].conditions[0].reason;
         let held: Vec<_> = self.hostports.values().filter(|it| it.belongs_to(&claim.uid)).collect();
-        let used =
-            |it: &&HostPort| self.carriers(it.port).iter().any(|pod| pod.namespace == claim.key.namespace);
+        let used = |it: &&HostPort| {
+            self.carriers(it.spot.port()).iter().any(|pod| pod.namespace == claim.key.namespace)
+        };
         if claim.deleting {
             let stuck = claim.is_protected() && !held.iter().any(used);
             return stuck.then(|| "stays Terminating though no pod uses it".to_owned());
         }
         let resting = |it: &&HostPort| it.phase == HostPortPhase::Released && used(it);
         if let Some(run) = claim.run() {
-            let surplus = held.iter().find(|it| !run.contains(it.port) && !resting(it));
+            let surplus = held.iter().find(|it| !run.contains(it.spot) && !resting(it));
             if let Some(surplus) = surplus {
-                return Some(format!("holds {} besides {run}", surplus.port));
+                return Some(format!("holds {} besides {run}", surplus.spot));
             }
         }
-        let lacks = |port: &Port| !self.hostports.get(port).is_some_and(|it| it.is_held_by(&claim.uid));
+        let lacks = |spot: &Spot| !self.hostports.get(spot).is_some_and(|it| it.is_held_by(&claim.uid));
         match (claim.phase, claim.run()) {
             (ClaimPhase::Bound, Some(run)) => match run.iter().find(lacks) {
-                Some(port) => Some(format!("Bound to {port}, which it does not hold")),
+                Some(spot) => Some(format!("Bound to {spot}, which it does not hold")),
                 None => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
             },
             (ClaimPhase::Lost, Some(run)) => run
                 .iter()
-                .all(|port| self.is_makeable(claim, port))
+                .all(|spot| self.is_makeable(claim, spot))
                 .then(|| format!("Lost, but {run} can be had")),
-            _ if held.iter().any(|it| !resting(it)) => Some(format!("Pending, but holds {}", held[0].port)),
+            _ if held.iter().any(|it| !resting(it)) => Some(format!("Pending, but holds {}", held[0].spot)),
             _ => self.unsettled_waiter(claim, reason),
         }
     }
 
     /// A Lost claim's number could be given back to it.
-    fn is_makeable(&self, claim: &Claim, port: Port) -> bool {
-        let foreign = self.is_foreign(port, &claim.key.namespace);
-        match self.hostports.get(&port) {
+    fn is_makeable(&self, claim: &Claim, spot: Spot) -> bool {
+        let foreign = self.is_foreign(spot, &claim.key.namespace);
+        match self.hostports.get(&spot) {
             Some(it) if it.belongs_to(&claim.uid) => it.phase == HostPortPhase::Bound || !foreign,
             Some(it) => {
                 let class = self.class_of(claim).ok();
                 let takes = it.claim_key().is_none_or(|key| *key == claim.key);
                 takes
                     && !foreign
-                    && class.is_some_and(|class| class.name == it.class && self.may_have(class, port).is_ok())
+                    && class.is_some_and(|class| {
+                        class.name == it.class && self.may_have(class, spot.port()).is_ok()
+                    })
             }
             None => self.class_of(claim).is_ok_and(|class| {
                 let admitted = self.admits(class, &claim.key.namespace);
-                let full = self.is_beyond(claim, class, Run::new(port, 1));
-                self.may_have(class, port).is_ok() && !foreign && admitted && !full
+                let full = self.is_beyond(claim, class, Run::new(spot.port(), 1));
+                self.may_have(class, spot.port()).is_ok() && !foreign && admitted && !full
             }),
         }
     }
@@ -126,7 +129,7 @@ impl Server {
                 let again = self.hostports.values().filter(|it| self.fits_again(claim, class, it));
                 let again: Vec<_> = again.collect();
                 if let Some(it) = again.iter().find(|it| !full(it)) {
-                    return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
+                    return Some(format!("Pending ({reason}), though its old port {} fits", it.spot));
                 }
                 match claim.wanted {
                     _ if !again.is_empty() => Reason::QuotaExceeded,
@@ -143,24 +146,27 @@ impl Server {
     /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
     fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
         let run = Run::new(first, claim.count)?;
-        if claim.hostport_name.is_some() && !self.hostports.contains_key(&first) {
+        if claim.hostport_name.is_some() && !self.hostports.contains_key(&Spot::whole(first)) {
             let expected = Reason::HostPortNotFound.as_str();
             return (reason != expected)
                 .then(|| format!("Pending with reason {reason}, expected {expected}"));
         }
-        if run.iter().any(|port| !self.is_free(claim, class, port) && self.may_have(class, port).is_err()) {
+        if run
+            .iter()
+            .any(|spot| !self.is_free(claim, class, spot) && self.may_have(class, spot.port()).is_err())
+        {
             let expected = Reason::PortOutsidePools.as_str();
             return (reason != expected)
                 .then(|| format!("Pending with reason {reason}, expected {expected}"));
         }
-        for port in run.iter() {
-            if self.is_free(claim, class, port) {
+        for spot in run.iter() {
+            if self.is_free(claim, class, spot) {
                 continue;
             }
-            if reason == "WaitingForReuse" && self.rests_under_claim(port) {
+            if reason == "WaitingForReuse" && self.rests_under_claim(spot) {
                 return None;
             }
-            return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {port} is taken"));
+            return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {spot} is taken"));
         }
         if self.is_beyond(claim, class, Some(run)) {
             return (reason != "QuotaExceeded")
@@ -170,8 +176,8 @@ impl Server {
     }
 
     /// An administrator said Released while the claim was being deleted, and a pod keeps the claim.
-    fn rests_under_claim(&self, port: Port) -> bool {
-        self.hostports.get(&port).is_some_and(|it| {
+    fn rests_under_claim(&self, spot: Spot) -> bool {
+        self.hostports.get(&spot).is_some_and(|it| {
             let lives = |claim: &Claim| claim.deleting && it.belongs_to(&claim.uid);
             it.phase == HostPortPhase::Released && self.claims.values().any(lives)
         })
@@ -179,12 +185,12 @@ impl Server {
 
     /// The HostPorts of an earlier claim of its name, all of those that the claim asks for.
     fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
-        let again = |port| {
-            self.hostports.get(&port).is_some_and(|member| {
+        let again = |spot| {
+            self.hostports.get(&spot).is_some_and(|member| {
                 member.claim_key() == Some(&claim.key)
                     && member.first() == it.first()
                     && member.class == class.name
-                    && !self.is_foreign(port, &claim.key.namespace)
+                    && !self.is_foreign(spot, &claim.key.namespace)
             })
         };
         claim.wanted.is_none_or(|wanted| wanted == it.first())
@@ -193,28 +199,29 @@ impl Server {
     }
 
     /// A number that the claim could be given at once.
-    fn free(&self, claim: &Claim, class: &Class) -> Option<Port> {
-        let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.port);
-        let pools =
-            class.pools.iter().flat_map(|pool| pool.iter()).filter(|port| !self.hostports.contains_key(port));
-        let pools = pools.filter(|port| self.may_have(class, *port).is_ok());
+    fn free(&self, claim: &Claim, class: &Class) -> Option<Spot> {
+        let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.spot);
+        let pools = class.pools.iter().flat_map(|pool| pool.iter()).map(Spot::whole);
+        let pools = pools.filter(|spot| !self.hostports.contains_key(spot));
+        let pools = pools.filter(|spot| self.may_have(class, spot.port()).is_ok());
         // Without a wish nobody gets a number that any pod carries.
-        let free = |port: &Port| self.carriers(*port).is_empty() && self.is_free(claim, class, *port);
+        let free = |spot: &Spot| self.carriers(spot.port()).is_empty() && self.is_free(claim, class, *spot);
         if claim.count == 1 {
             return own.chain(pools).find(free);
         }
-        let pools: Vec<Port> = pools.filter(free).collect();
-        let whole = |first: &&Port| {
-            Run::new(**first, claim.count).is_some_and(|run| run.iter().all(|port| pools.contains(&port)))
+        let pools: Vec<Spot> = pools.filter(free).collect();
+        let whole = |first: &&Spot| {
+            let run = Run::new(first.port(), claim.count);
+            run.is_some_and(|run| run.iter().all(|spot| pools.contains(&spot)))
         };
         pools.iter().find(whole).copied()
     }
 
-    fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
+    fn is_free(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
         let promised =
-            |other: &Claim| other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound;
-        !self.is_foreign(port, &claim.key.namespace)
-            && match self.hostports.get(&port) {
+            |other: &Claim| other.key != claim.key && other.names(spot) && other.phase == ClaimPhase::Bound;
+        !self.is_foreign(spot, &claim.key.namespace)
+            && match self.hostports.get(&spot) {
                 Some(it) if it.class != class.name => false,
                 Some(it) => match it.claim_key() {
                     None => it.phase == HostPortPhase::Available,
@@ -227,7 +234,7 @@ impl Server {
                             && !self.claims.get(key).is_some_and(lives)
                     }
                 },
-                None => self.may_have(class, port).is_ok() && !self.claims.values().any(promised),
+                None => self.may_have(class, spot.port()).is_ok() && !self.claims.values().any(promised),
             }
     }
 
@@ -238,12 +245,12 @@ impl Server {
         let claim = self.claims.get(&holder.key).filter(|claim| claim.uid == holder.uid);
         if let Some(claim) = claim {
             // A claim that is being deleted keeps its port until it is gone; others were looked at above.
-            let surplus = !claim.is_pending() && !claim.names(it.port);
+            let surplus = !claim.is_pending() && !claim.names(it.spot);
             let forgotten =
                 claim.deleting && surplus && it.phase == HostPortPhase::Released && it.held_by.is_none();
             return forgotten.then(|| "Released under a claim, but never freed".to_owned());
         }
-        let user = self.carriers(it.port).iter().any(|pod| pod.namespace == holder.key.namespace);
+        let user = self.carriers(it.spot.port()).iter().any(|pod| pod.namespace == holder.key.namespace);
         match it.phase {
             HostPortPhase::Released if it.policy == ReclaimPolicy::Retain => None,
             HostPortPhase::Released
@@ -267,11 +274,12 @@ impl Server {
         let waiting = waiting.filter(|claim| self.class_for(claim).is_ok_and(|it| it.name == class.name));
         let waiting = waiting.filter(|claim| {
             if claim.hostport_name.is_some()
-                && claim.wanted.is_some_and(|port| !self.hostports.contains_key(&port))
+                && claim.wanted.is_some_and(|port| !self.hostports.contains_key(&port.into()))
             {
                 return true;
             }
-            let may = |port| self.is_free(claim, class, port) || self.may_have(class, port).is_ok();
+            let may =
+                |spot: Spot| self.is_free(claim, class, spot) || self.may_have(class, spot.port()).is_ok();
             claim
                 .wanted
                 .is_none_or(|first| Run::new(first, claim.count).is_some_and(|run| run.iter().all(may)))

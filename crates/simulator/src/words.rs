@@ -12,13 +12,13 @@ use reconciler::{
 pub fn words(action: &Action) -> String {
     match action {
         Action::GetClaim(key) => format!("GET claim {key}"),
-        Action::GetHostPort(port) => format!("GET {port}"),
+        Action::GetHostPort(spot) => format!("GET {spot}"),
         Action::ListPods(namespace) => {
             format!("LIST pods of {}", namespace.as_ref().map_or("all", Arc::as_ref))
         }
-        Action::CreateHostPort(new) => format!("create {} for {}={}", new.port, new.key, new.uid),
-        Action::PatchHostPort { port, version, change, .. } => format!("CAS {port}@{version} {change:?}"),
-        Action::DeleteHostPort { port, version, .. } => format!("DELETE {port}@{version}"),
+        Action::CreateHostPort(new) => format!("create {} for {}={}", new.spot, new.key, new.uid),
+        Action::PatchHostPort { spot, version, change, .. } => format!("CAS {spot}@{version} {change:?}"),
+        Action::DeleteHostPort { spot, version, .. } => format!("DELETE {spot}@{version}"),
         Action::PatchClaimStatus { key, version, status } => {
             let (phase, reason) = (status.phase, status.conditions[0].reason);
             format!("status {key}@{version} {phase:?} {} {reason}", run(status.run))
@@ -53,7 +53,7 @@ pub fn short(outcome: &Outcome) -> String {
         }
         Outcome::HostPort(it) => {
             let holder = it.holder.as_ref().map_or("nobody".into(), |holder| holder.uid.clone());
-            format!("HostPort {}@{} {:?} of {holder}", it.port, it.version, it.phase)
+            format!("HostPort {}@{} {:?} of {holder}", it.spot, it.version, it.phase)
         }
         Outcome::Class(it) => format!("class {}@{}", it.name, it.version),
         Outcome::Pods(pods) => format!("{} pods", pods.len()),

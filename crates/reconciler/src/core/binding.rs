@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::{Port, Spot};
 
 use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious, members::Member};
 use crate::{
@@ -76,26 +76,26 @@ impl Bind {
 impl Core {
     pub(super) fn new_hostport(
         &self,
-        port: Port,
+        spot: Spot,
         class: &Arc<str>,
         key: &Key,
         uid: &Uid,
         block: Option<Port>,
     ) -> NewHostPort {
         let policy = self.known.class(class).map(|class| class.policy).unwrap_or_default();
-        NewHostPort { port, class: class.clone(), key: key.clone(), uid: uid.clone(), policy, block }
+        NewHostPort { spot, class: class.clone(), key: key.clone(), uid: uid.clone(), policy, block }
     }
 
     /// The next number, or the status once all of them are ours.
     pub(super) fn bind_next(&mut self, key: &Key, bind: Bind) {
-        let Some(port) = bind.run.member(bind.ours) else {
+        let Some(spot) = bind.run.member(bind.ours) else {
             return self.bind_step(key, bind, Step::WriteStatus);
         };
         let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
             return self.finish_claim_job(key, ClaimJob::Bind(bind));
         };
-        let version = self.known.hostport(port).map(|hostport| hostport.version);
-        let step = match self.member(claim, &bind.class, port, bind.run) {
+        let version = self.known.hostport(spot).map(|hostport| hostport.version);
+        let step = match self.member(claim, &bind.class, spot, bind.run) {
             Member::Free => Step::Create,
             // Whoever picked it knew something else; to pick again at once would come to the same.
             Member::Taken(_) if bind.ours == 0 && bind.before.is_empty() => {
@@ -146,8 +146,8 @@ impl Core {
             }
             (Step::Swap, _) => self.bind_step(key, bind, Step::Reread),
             (Step::WriteStatus, Outcome::Claim(_)) => {
-                for port in bind.run.iter() {
-                    if let Some(hostport) = self.known.hostport(port).cloned() {
+                for spot in bind.run.iter() {
+                    if let Some(hostport) = self.known.hostport(spot).cloned() {
                         self.audit(Deed::Grant, &hostport);
                     }
                 }
@@ -163,11 +163,11 @@ impl Core {
         let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
             return self.finish_claim_job(key, ClaimJob::Bind(bind));
         };
-        let changes_hands = |port: &Port| {
-            let member = self.member(claim, &bind.class, *port, bind.run);
+        let changes_hands = |spot: &Spot| {
+            let member = self.member(claim, &bind.class, *spot, bind.run);
             matches!(member, Member::Nobodys | Member::Handed(_))
         };
-        let ports: Vec<Port> = bind.run.iter().filter(changes_hands).collect();
+        let ports: Vec<Port> = bind.run.iter().filter(changes_hands).map(Spot::port).collect();
         if pods.is_ok_and(|pods| !carried_outside(pods, &ports, &key.namespace)) {
             bind.pods_seen = true;
             self.bind_next(key, bind);
@@ -178,12 +178,12 @@ impl Core {
 
     fn bind_step(&mut self, key: &Key, mut bind: Bind, step: Step) {
         let (run, uid) = (bind.run, bind.uid.clone());
-        let port = run.member(bind.ours).unwrap_or(run.first);
+        let spot = run.member(bind.ours).unwrap_or(run.first.into());
         let action = match &step {
             Step::Create => {
-                Action::CreateHostPort(self.new_hostport(port, &bind.class, key, &uid, run.block()))
+                Action::CreateHostPort(self.new_hostport(spot, &bind.class, key, &uid, run.block()))
             }
-            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(port),
+            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(spot),
             Step::ReadClaim => Action::GetClaim(key.clone()),
             Step::ReadFormer(former) => Action::GetClaim(former.key.clone()),
             Step::ListPods => {
@@ -193,11 +193,11 @@ impl Core {
                 return;
             }
             Step::Swap => {
-                let Some(hostport) = self.known.hostport(port) else {
+                let Some(hostport) = self.known.hostport(spot) else {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 };
                 let change = HostPortChange::Bind { key: key.clone(), uid, block: run.block() };
-                Action::PatchHostPort { port, uid: hostport.uid.clone(), version: hostport.version, change }
+                Action::PatchHostPort { spot, uid: hostport.uid.clone(), version: hostport.version, change }
             }
             Step::WriteStatus => {
                 let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == uid) else {
@@ -208,7 +208,7 @@ impl Core {
             }
         };
         if step == Step::ReadClaim {
-            let version = |port| self.known.hostport(port).map(|hostport| hostport.version);
+            let version = |spot| self.known.hostport(spot).map(|hostport| hostport.version);
             bind.before = run.iter().map(version).collect();
             (bind.pods_seen, bind.former_left) = (false, None);
         }

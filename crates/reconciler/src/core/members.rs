@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, Refusal};
+use allocator::{Port, Refusal, Spot};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy};
 
 use super::Core;
@@ -30,11 +30,11 @@ pub(super) enum Member {
 
 impl Core {
     /// What the number, one of `run`, is to the claim. Whether somebody is at work on it does not matter here.
-    pub(super) fn member(&self, claim: &Claim, class: &Arc<str>, port: Port, run: Run) -> Member {
-        let namespace = &claim.key.namespace;
-        let foreign = self.known.foreign_to(port, namespace);
-        let Some(hostport) = self.known.hostport(port) else {
-            return match (self.not_in_class(class, port), self.promised_to_another(claim, port)) {
+    pub(super) fn member(&self, claim: &Claim, class: &Arc<str>, spot: Spot, run: Run) -> Member {
+        let (port, namespace) = (spot.port(), &claim.key.namespace);
+        let foreign = self.known.foreign_to(spot, namespace);
+        let Some(hostport) = self.known.hostport(spot) else {
+            return match (self.not_in_class(class, port), self.promised_to_another(claim, spot)) {
                 (Some(trouble), _) | (None, Some(trouble)) => Member::Taken(trouble),
                 _ if foreign => Member::Taken(Trouble::port_taken(port)),
                 (None, None) => Member::Free,
@@ -69,28 +69,28 @@ impl Core {
     }
 
     /// C7: the Bound status of another claim names the number, though its HostPort is gone.
-    fn promised_to_another(&self, claim: &Claim, port: Port) -> Option<Trouble> {
+    fn promised_to_another(&self, claim: &Claim, spot: Spot) -> Option<Trouble> {
         let bound = |key: &&Key| self.known.claim(key).is_some_and(|other| other.phase == ClaimPhase::Bound);
-        let others = self.known.named(port).iter().filter(|other| **other != claim.key);
+        let others = self.known.named(spot).iter().filter(|other| **other != claim.key);
         let other = others.filter(bound).min()?;
         Some(if other.namespace == claim.key.namespace {
-            Trouble::port_held_here(port, &other.name)
+            Trouble::port_held_here(spot.port(), &other.name)
         } else {
-            Trouble::port_taken(port)
+            Trouble::port_taken(spot.port())
         })
     }
 
     /// The class does not hand the number out, or another has it.
     fn not_to_be_had(&self, claim: &Claim, class: &Arc<str>, hostport: &HostPort) -> Trouble {
-        self.not_in_class(class, hostport.port).unwrap_or_else(|| self.who_has(claim, hostport))
+        self.not_in_class(class, hostport.spot.port()).unwrap_or_else(|| self.who_has(claim, hostport))
     }
 
     /// What to tell a claim of a number that another one holds or held.
     fn who_has(&self, claim: &Claim, hostport: &HostPort) -> Trouble {
-        let port = hostport.port;
+        let port = hostport.spot.port();
         let lives = |holder: &Holder| {
             let claim = self.known.claim(&holder.key).filter(|claim| claim.uid == holder.uid);
-            claim.is_some_and(|claim| claim.is_pending() || claim.names(port))
+            claim.is_some_and(|claim| claim.is_pending() || claim.names(hostport.spot))
         };
         let resting = hostport.phase == HostPortPhase::Released
             && !hostport.holder.as_ref().is_some_and(lives)
@@ -129,7 +129,7 @@ impl Core {
         let Some(run) = Run::new(hostport.first(), claim.count).filter(|run| run.count > 1) else {
             return false;
         };
-        let taken = |port| matches!(self.member(claim, &hostport.class, port, run), Member::Taken(_));
+        let taken = |spot| matches!(self.member(claim, &hostport.class, spot, run), Member::Taken(_));
         let waits = claim.is_pending() && !claim.deleting && hostport.belongs_to(&claim.uid);
         waits && run.iter().any(taken)
     }

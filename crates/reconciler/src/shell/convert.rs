@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 
-use allocator::{Port, PortRange};
+use allocator::{Port, PortRange, Spot};
 use crds::{
     Block, ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
     names::{ANNOTATION_DEFAULT_CLASS, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, QUOTA_PORTS},
@@ -131,7 +131,7 @@ impl TryFrom<SlimHostPort> for HostPort {
             }
         }
         Ok(Self {
-            port: port(spec.port)?,
+            spot: port(spec.port)?.into(),
             uid: uid(&meta)?,
             version: version(&meta)?,
             class: spec.class.into(),
@@ -269,7 +269,7 @@ impl TryFrom<HostPortClass> for Class {
 /// The HostPort that is created for a claim.
 pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
     let spec = HostPortSpec {
-        port: crds::Port::from(NonZeroU16::from(new.port)),
+        port: crds::Port::from(NonZeroU16::from(new.spot.port())),
         class: new.class.to_string(),
         claim_ref: Some(ClaimRef {
             namespace: new.key.namespace.to_string(),
@@ -278,7 +278,7 @@ pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
         }),
         block: new.block.map(|first| Block {
             first: crds::Port::from(NonZeroU16::from(first)),
-            index: new.port.get() - first.get(),
+            index: new.spot.port().get() - first.get(),
         }),
         reclaim_policy: new.policy,
         reuse_delay: None,
@@ -286,7 +286,7 @@ pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
         held_by: None,
         phase: HostPortPhase::Bound,
     };
-    let mut hostport = ApiHostPort::new(&new.port.to_string(), spec);
+    let mut hostport = ApiHostPort::new(&new.spot.to_string(), spec);
     hostport.metadata.labels = Some(labels_of(&new.class, &new.key.namespace));
     hostport
 }
@@ -300,13 +300,13 @@ fn labels_of(class: &str, namespace: &str) -> BTreeMap<String, String> {
 }
 
 /// The merge patch of a compare-and-swap: it hits this version only.
-pub(super) fn merge_patch_of(port: Port, version: Version, change: &HostPortChange) -> Value {
+pub(super) fn merge_patch_of(spot: Spot, version: Version, change: &HostPortChange) -> Value {
     let phase = change.phase().as_str();
     let (spec, namespace) = match change {
         HostPortChange::Bind { key, uid, block } => (
             json!({
                 "claimRef": { "namespace": &*key.namespace, "name": &*key.name, "uid": &**uid },
-                "block": block.map(|first| json!({ "first": first.get(), "index": port.get() - first.get() })),
+                "block": block.map(|first| json!({ "first": first.get(), "index": spot.port().get() - first.get() })),
                 "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null,
             }),
             Some(Some(&*key.namespace)),

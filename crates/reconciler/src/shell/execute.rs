@@ -117,8 +117,8 @@ impl Inner {
                 let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
                 claim(api.get(&key.name).await?)
             }
-            Action::GetHostPort(port) => {
-                hostport(Api::<SlimHostPort>::all(client).get(&port.to_string()).await?)
+            Action::GetHostPort(spot) => {
+                hostport(Api::<SlimHostPort>::all(client).get(&spot.to_string()).await?)
             }
             Action::ListPods(namespace) => {
                 let api = match namespace {
@@ -139,16 +139,16 @@ impl Inner {
                 let request = request.create(&PostParams::default(), body).map_err(Error::BuildRequest)?;
                 hostport(client.request(request).await?)
             }
-            Action::PatchHostPort { port, version, change, .. } => {
+            Action::PatchHostPort { spot, version, change, .. } => {
                 let api = Api::<SlimHostPort>::all(client);
-                let patch = Patch::Merge(merge_patch_of(*port, *version, change));
-                hostport(api.patch(&port.to_string(), &merge, &patch).await?)
+                let patch = Patch::Merge(merge_patch_of(*spot, *version, change));
+                hostport(api.patch(&spot.to_string(), &merge, &patch).await?)
             }
-            Action::DeleteHostPort { port, uid, version } => {
+            Action::DeleteHostPort { spot, uid, version } => {
                 let preconditions =
                     Preconditions { uid: Some(uid.to_string()), resource_version: Some(version.to_string()) };
                 let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-                Api::<SlimHostPort>::all(client).delete(&port.to_string(), &params).await?;
+                Api::<SlimHostPort>::all(client).delete(&spot.to_string(), &params).await?;
                 Ok(Outcome::Done)
             }
             Action::PatchClaimStatus { key, version, status } => {
@@ -187,7 +187,7 @@ impl Inner {
             Deed::Release => {}
         }
         let (claim, uid) = line.holder.as_ref().map(|(key, uid)| (key.to_string(), uid.to_string())).unzip();
-        tracing::info!(target: "audit", deed, port = line.port.get(), class = %line.class, claim, uid);
+        tracing::info!(target: "audit", deed, port = %line.spot, class = %line.class, claim, uid);
     }
 }
 

@@ -19,6 +19,12 @@ pub fn port(number: u16) -> Port {
     Port::new(number).expect("a port is not 0")
 }
 
+/// The number as the name of a HostPort.
+#[cfg(test)]
+pub fn spot(number: u16) -> allocator::Spot {
+    port(number).into()
+}
+
 pub fn range(start: u16, end: u16) -> PortRange {
     PortRange::new(port(start), port(end)).expect("start is not above end")
 }

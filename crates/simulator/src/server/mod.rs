@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use reconciler::{
     seen::{
         Change, Claim, Class, Event, HostPort, Key, Labels, Namespace, Pod, Quota, Service, Uid, Version,
@@ -47,7 +47,7 @@ pub struct Store {
     revision: u64,
     pub claims: BTreeMap<Key, Claim>,
     pub claim_status: BTreeMap<Key, ClaimStatus>,
-    pub hostports: BTreeMap<Port, HostPort>,
+    pub hostports: BTreeMap<Spot, HostPort>,
     pub pods: BTreeMap<Key, Pod>,
     pub services: BTreeMap<Key, Service>,
     pub classes: BTreeMap<Arc<str>, Class>,
@@ -137,13 +137,13 @@ impl Server {
 
     pub fn put_hostport(&mut self, mut hostport: HostPort) -> HostPort {
         hostport.version = self.bump();
-        let before = self.hostports.insert(hostport.port, hostport.clone());
+        let before = self.hostports.insert(hostport.spot, hostport.clone());
         self.changes.push(Changed::HostPort(before, Some(hostport.clone())));
         hostport
     }
 
-    pub fn remove_hostport(&mut self, port: Port) {
-        if let Some(before) = self.hostports.remove(&port) {
+    pub fn remove_hostport(&mut self, spot: Spot) {
+        if let Some(before) = self.hostports.remove(&spot) {
             let version = self.bump();
             self.changes.push(Changed::HostPort(Some(HostPort { version, ..before }), None));
         }
@@ -162,7 +162,8 @@ impl Server {
     }
 
     /// Someone outside the namespace uses the number.
-    pub fn is_foreign(&self, port: Port, namespace: &str) -> bool {
+    pub fn is_foreign(&self, spot: Spot, namespace: &str) -> bool {
+        let port = spot.port();
         self.services.values().any(|service| service.ports.contains(&port))
             || self.carriers(port).iter().any(|pod| &*pod.namespace != namespace)
     }

@@ -6,7 +6,7 @@ use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy};
 
 use super::drive::{HOSTPORTS, cluster};
 use crate::{
-    people::{class, key, port, range},
+    people::{class, key, range, spot},
     world::World,
 };
 
@@ -115,7 +115,7 @@ fn a_claim_whose_hostport_went_to_another_is_lost_and_comes_back_when_it_is_free
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
     world.tamper(&key("shop/a"), ClaimPhase::Pending, None);
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.claim("voice/b", Some(9000));
     world.hears(0, HOSTPORTS);
     world.rest();
@@ -255,7 +255,7 @@ fn retained_ports_wait_for_an_administrator() {
     assert_eq!((hostport.phase, hostport.policy), (HostPortPhase::Released, ReclaimPolicy::Retain));
     assert_eq!(hostport.held_by.as_deref(), Some("admin (Retain)"));
 
-    world.clear_claim_ref(port(9000), false);
+    world.clear_claim_ref(spot(9000), false);
     world.rest();
     world.seconds(5);
 

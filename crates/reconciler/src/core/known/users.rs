@@ -67,6 +67,6 @@ impl Known {
     pub(super) fn recount_foreign(&mut self, port: Port) {
         let foreign = self.carriers.contains_key(&port) || self.node_ports.contains_key(&port);
         self.ledger.set_foreign(port, foreign);
-        self.touched.push(Touch::Port(port));
+        self.touched.push(Touch::Spot(port.into()));
     }
 }
