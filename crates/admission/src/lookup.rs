@@ -10,10 +10,10 @@ use std::{
 
 use crds::{
     HostPort, HostPortClaim, Port,
-    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE},
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE, LABEL_POD_PORT, label_of_claim},
 };
 use futures::{StreamExt, TryStreamExt, future::OptionFuture, stream};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, PartialObjectMeta},
@@ -30,6 +30,8 @@ const READ_LIMIT: Duration = Duration::from_secs(3);
 /// How long the validation of a pod believes what its mutation read. A port is freed only after 40 s without its
 /// claim and a LIST of pods; a create is stored 34 s after its start at the latest. This is part of the other 6 s.
 const FRESH: Duration = Duration::from_secs(1);
+/// Pods whose containers may run.
+const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Reads at the same time for one pod.
 const AT_ONCE: usize = 16;
 /// Claims whose port is remembered; past that the memory starts anew.
@@ -132,6 +134,22 @@ impl Lookup {
         Ok(holders)
     }
 
+    /// The live pod that a claim of scope Node has already, if it has one. One that is being deleted does not count.
+    pub(crate) async fn live_pod(
+        &self,
+        namespace: &str,
+        claim: &str,
+        number: Port,
+    ) -> Result<Option<String>, ReadError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let label = format!("{LABEL_POD_PORT}{number}={}", label_of_claim(claim));
+        // No resourceVersion: a consistent read.
+        let params = ListParams::default().labels(&label).fields(LIVE);
+        let pods = within(format!("the pods of HostPortClaim {claim:?}"), api.list_metadata(&params)).await?;
+        let mut live = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(live.next().map(ResourceExt::name_any))
+    }
+
     /// Whether the namespace's label allows hostNetwork.
     pub(crate) async fn allows_host_network(&self, namespace: &str) -> Result<bool, ReadError> {
         let api: Api<Namespace> = Api::all(self.client.clone());
@@ -169,7 +187,7 @@ impl Lookup {
     }
 
     async fn holder(&self, namespace: &str, number: Port) -> Result<Holder, ReadError> {
-        let Some(port) = self.read_port(number).await? else { return Ok(Holder::Nobody) };
+        let Some(port) = self.read_port(&number.to_string()).await? else { return Ok(Holder::Nobody) };
         let Some(name) = standing::claim_of(&port, namespace) else { return Ok(Holder::Nobody) };
         let claim = self.read_claim(namespace, name).await?;
         Ok(claim.map_or(Holder::Nobody, |claim| standing::holder(&port, &claim)))
@@ -180,15 +198,15 @@ impl Lookup {
         within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await
     }
 
-    async fn read_port(&self, number: Port) -> Result<Option<HostPort>, ReadError> {
+    async fn read_port(&self, name: &str) -> Result<Option<HostPort>, ReadError> {
         let api: Api<HostPort> = Api::all(self.client.clone());
-        within(format!("HostPort {number}"), api.get_opt(&number.to_string())).await
+        within(format!("HostPort {name}"), api.get_opt(name)).await
     }
 
     /// The HostPorts of these numbers. Those of a block come by one LIST, with all others of the namespace.
     async fn read_ports(&self, namespace: &str, run: Run) -> Result<Vec<HostPort>, ReadError> {
         if !run.is_block() {
-            return Ok(self.read_port(run.first).await?.into_iter().collect());
+            return Ok(self.read_port(&run.name()).await?.into_iter().collect());
         }
         let api: Api<HostPort> = Api::all(self.client.clone());
         let params = ListParams::default().labels(&format!("{LABEL_CLAIM_NAMESPACE}={namespace}"));

@@ -51,7 +51,10 @@ pub(crate) enum Holder {
 /// What a claim's status says that it holds. How many these are is in the spec, which nobody can change.
 pub(crate) fn said(claim: &HostPortClaim) -> Option<Run> {
     let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
-    Run::new(status.port?, claim.spec.count)
+    match &status.host_port_name {
+        Some(name) if claim.spec.count == 1 => Run::slot(status.port?, name),
+        _ => Run::new(status.port?, claim.spec.count),
+    }
 }
 
 /// I1, I5: numbers are the claim's if the claim lives and says so, and the HostPort of each of them says so too,
@@ -66,7 +69,10 @@ pub(crate) fn believe<'a>(
     match said(claim) {
         None => unbound(claim),
         Some(run) => {
-            let confirmed = |number| ports.clone().into_iter().any(|port| confirms(port, claim, number));
+            let confirmed = |number| {
+                let of_scope = |port: &&HostPort| port.spec.slot.is_some() == run.is_slot();
+                ports.clone().into_iter().filter(of_scope).any(|port| confirms(port, claim, number))
+            };
             if run.iter().all(confirmed) { Standing::Held(run) } else { Standing::Disproved(run.first) }
         }
     }

@@ -16,7 +16,7 @@ mod set;
 mod spot;
 mod waiters;
 
-pub use ledger::{ClassSpec, Counts, Hold, Ledger, PortState, Refusal, Strategy};
+pub use ledger::{ClassSpec, Counts, Hold, Ledger, PortState, Refusal, Scope, Strategy};
 pub use port::{Port, PortError, PortRange, RESERVED, RangeError};
 pub use set::{Iter, PortSet, Ranges};
 pub use spot::{Spot, SpotError};

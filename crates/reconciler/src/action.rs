@@ -22,6 +22,8 @@ pub enum Action {
     GetClaim(Key),
     /// Read a HostPort, from the store and not from a cache.
     GetHostPort(Spot),
+    /// Consistent LIST of the HostPorts that are slots of this number.
+    ListSlots(Port),
     /// Consistent LIST of the live pods of a namespace, or of all.
     ListPods(Option<Arc<str>>),
     /// The first lock: the name of a HostPort. Exists if anyone was quicker.
@@ -122,6 +124,11 @@ pub enum HostPortChange {
         /// "pod shop/cart-6d9f"
         by: Arc<str>,
     },
+    /// It rests on: whatever another process decided on it is void.
+    TakeOver {
+        /// So often this was done, this time included.
+        count: u32,
+    },
     /// It is nobody's.
     Clear,
 }
@@ -131,7 +138,9 @@ impl HostPortChange {
     pub fn phase(&self) -> HostPortPhase {
         match self {
             HostPortChange::Bind { .. } => HostPortPhase::Bound,
-            HostPortChange::Release { .. } | HostPortChange::Hold { .. } => HostPortPhase::Released,
+            HostPortChange::Release { .. }
+            | HostPortChange::Hold { .. }
+            | HostPortChange::TakeOver { .. } => HostPortPhase::Released,
             HostPortChange::Clear => HostPortPhase::Available,
         }
     }
@@ -201,6 +210,8 @@ pub enum Outcome {
     HostPort(Box<HostPort>),
     /// The class as stored now.
     Class(Box<Class>),
+    /// The HostPorts as stored now.
+    HostPorts(Vec<HostPort>),
     /// The live pods with host ports.
     Pods(Vec<Pod>),
     /// Done, nothing to show.

@@ -54,7 +54,12 @@ impl World {
         let Some(run) = claim.run() else { return };
         let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
         let spots: Box<[Spot]> = run.iter().collect();
-        let pod = Pod { key: key_of_pod, ports: spots.iter().map(|spot| spot.port()).collect() };
+        let serves = run.slot.map(|_| (run.first, key.name.clone()));
+        let pod = Pod {
+            key: key_of_pod,
+            ports: spots.iter().map(|spot| spot.port()).collect(),
+            serves: serves.into_iter().collect(),
+        };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;
@@ -79,6 +84,8 @@ impl World {
         let hostports = self.server.read(ports);
         let passes = match &it.stage {
             Stage::ClaimRead(_) | Stage::HostPortsRead(_) if age > LIMIT => None,
+            // In scope Node a claim serves one pod; two that come at once may both pass.
+            Stage::ClaimRead(_) | Stage::HostPortsRead(_) if self.server.has_live_pod(&it) => None,
             Stage::ClaimRead(claim) => judge(claim, &hostports, ports),
             // Disbelief needs HostPorts that were read after the claim.
             Stage::HostPortsRead(early) => {
@@ -120,6 +127,9 @@ impl World {
             self.tally.hit(Fault::LatePod);
         }
         let pod = it.pod.clone();
+        if !pod.serves.is_empty() {
+            self.tally.hit(Fault::PodOfSlot);
+        }
         if pod.ports.len() > 1 {
             self.tally.hit(Fault::PodOfBlock);
         }
@@ -164,6 +174,12 @@ pub fn put_pod(server: &mut Server, pod: Pod) {
 }
 
 impl Server {
+    /// The claim of scope Node, for which the pod comes, has one already.
+    fn has_live_pod(&self, it: &Admission) -> bool {
+        let same = |pod: &Pod| pod.key.namespace == it.key.namespace && pod.serves == it.pod.serves;
+        !it.pod.serves.is_empty() && self.pods.values().any(same)
+    }
+
     /// The HostPorts of these numbers, as one LIST shows them.
     fn read(&self, spots: &[Spot]) -> Vec<HostPort> {
         spots.iter().filter_map(|spot| self.hostports.get(spot)).cloned().collect()
@@ -187,13 +203,19 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     stored.metadata.uid = Some(claim.uid.to_string());
     stored.metadata.deletion_timestamp = claim.deleting.then_some(Time(Timestamp::UNIX_EPOCH));
     let port = claim.port.and_then(|port| crds::Port::new(port.get()));
-    stored.status = Some(HostPortClaimStatus { phase: claim.phase, port, ..Default::default() });
+    let name = claim.run().filter(|run| run.slot.is_some()).and_then(|run| run.member(0));
+    let host_port_name = name.map(|spot| spot.to_string());
+    stored.status =
+        Some(HostPortClaimStatus { phase: claim.phase, port, host_port_name, ..Default::default() });
     stored
 }
 
 /// The HostPort as the API server shows it, with all that admission looks at.
 fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
     let mut spec = json!({"port": hostport.spot.port().get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
+    if let Some(slot) = hostport.spot.slot() {
+        (spec["scope"], spec["slot"]) = (json!("Node"), json!(slot));
+    }
     if let Some(holder) = &hostport.holder {
         let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
         spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, RESERVED, Spot};
+use allocator::{Port, RESERVED, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason};
 use reconciler::seen::{Admits, Claim, Class, Run};
 
@@ -15,12 +15,15 @@ impl Server {
         if !self.admits(class, &claim.key.namespace) {
             return Err(Reason::NamespaceNotAllowed);
         }
-        if claim.count > class.max_count { Err(Reason::CountTooLarge) } else { Ok(class) }
+        if claim.count > class.max_count || claim.count > 1 && class.scope != Scope::Cluster {
+            Err(Reason::CountTooLarge)
+        } else {
+            Ok(class)
+        }
     }
 
     pub fn class_of(&self, claim: &Claim) -> Result<&Class, Reason> {
-        let named =
-            claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.hostports.get(&port.into()));
+        let named = claim.wanted_spot().and_then(|spot| self.hostports.get(&spot));
         let kept = || self.hostports.values().find(|it| it.kept_for.as_ref() == Some(&claim.key));
         let by_name = |name: &Arc<str>| self.classes.get(name).ok_or(Reason::ClassNotFound);
         match (&claim.class, named.or_else(kept).filter(|_| claim.is_pending())) {
@@ -75,11 +78,41 @@ impl Server {
         self.limit(class, namespace).is_some_and(|limit| after > limit)
     }
 
-    pub fn may_have(&self, class: &Class, port: Port) -> Result<(), Reason> {
-        let has = |class: &Class| class.pools.iter().any(|pool| pool.contains(port));
-        let reserved = RESERVED.iter().any(|range| range.contains(port));
-        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
-        let older = self.classes.values().any(|other| has(other) && rank(other) < rank(class));
-        if has(class) && !reserved && !older { Ok(()) } else { Err(Reason::PortOutsidePools) }
+    pub fn may_have(&self, class: &Class, spot: Spot) -> Result<(), Reason> {
+        let port = spot.port();
+        let older = self.older(class).any(|other| has(other, port) && !self.is_blocked(other));
+        let in_scope = match class.scope {
+            Scope::Cluster => spot.is_whole(),
+            Scope::Node { most } => spot.slot().is_some_and(|slot| most.is_none_or(|most| slot < most)),
+        };
+        match has(class, port) && !is_reserved(port) {
+            true if self.is_blocked(class) => Err(Reason::PoolExhausted),
+            true if in_scope && !older => Ok(()),
+            _ => Err(Reason::PortOutsidePools),
+        }
     }
+
+    /// It has numbers in common with an older class of the other scope.
+    pub fn is_blocked(&self, class: &Class) -> bool {
+        let is_node = |class: &Class| class.scope != Scope::Cluster;
+        let mut others = self.older(class).filter(|other| is_node(other) != is_node(class));
+        others.any(|other| {
+            let common = |port: Port| has(other, port) && !is_reserved(port);
+            class.pools.iter().any(|pool| pool.iter().any(common)) && !self.is_blocked(other)
+        })
+    }
+
+    fn older(&self, class: &Class) -> impl Iterator<Item = &Class> {
+        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
+        let this = rank(class);
+        self.classes.values().filter(move |other| rank(other) < this)
+    }
+}
+
+fn has(class: &Class, port: Port) -> bool {
+    class.pools.iter().any(|pool| pool.contains(port))
+}
+
+fn is_reserved(port: Port) -> bool {
+    RESERVED.iter().any(|range| range.contains(port))
 }

@@ -52,6 +52,8 @@ pub struct Judge {
     /// A reuseDelay below 40 s is in use: pods in flight are not protected.
     pub short_delays: bool,
     last: BTreeMap<Spot, Last>,
+    /// Numbers that stood in both forms of their name at once: one of the two is undone (N3).
+    both_forms: BTreeSet<Port>,
     /// Claims that want certain numbers: these are handed over to them inside the namespace.
     wanting: BTreeSet<Uid>,
 }
@@ -120,6 +122,10 @@ impl Judge {
             }
             Changed::Class(..) | Changed::Quota(..) if actor == Actor::People => self.limits_open = true,
             Changed::HostPort(before, after) => {
+                if let Some(after) = after.as_ref().filter(|it| server.other_form_stands(it.spot)) {
+                    self.both_forms.insert(after.spot.port());
+                }
+                self.look_at_rebind(before.as_ref(), after.as_ref());
                 self.limits_open |= actor == Actor::People;
                 // With the store, a uid that was gone comes back: what its number's owner loses to an outdated
                 // process it gets back.
@@ -157,11 +163,11 @@ impl Judge {
         {
             // Documented: with less than 40 s a pod may come when its port rests no more.
             let claim = it.claim.clone();
-            let held = |port: &Port| {
-                let hostport = server.hostports.get(&Spot::whole(*port));
+            let held = |spot: &Spot| {
+                let hostport = server.hostports.get(spot);
                 hostport.is_some_and(|it: &HostPort| it.is_held_by(&claim))
             };
-            it.excused |= !it.pod.ports.iter().all(held);
+            it.excused |= !it.spots.iter().all(held);
         }
         self.look_at_pods(server);
     }
@@ -191,6 +197,12 @@ impl Judge {
         {
             self.accuse(format!("I1: {name} became Bound to {spot}, which it does not hold"));
         }
+        if after.phase == ClaimPhase::Bound
+            && !same
+            && let Some(words) = twice(server, after)
+        {
+            self.accuse(words);
+        }
         let held = |spot| hostport(spot).is_some_and(|it| it.is_held_by(&after.uid));
         let all_held = after.spots().all(held);
         if after.phase == ClaimPhase::Lost && !same && all_held && !self.tampered.contains(&after.uid) {
@@ -210,7 +222,8 @@ impl Judge {
         // back from there if the block is Bound after all; a loss is only what leads further.
         let undone = claim.count > 1 && after.is_some_and(|it| it.belongs_to(&holder.uid));
         let back = undone || after.is_some_and(|it| it.is_held_by(&holder.uid));
-        let its_own = claim.is_pending() && claim.count == 1
+        let undone = self.both_forms.contains(&before.spot.port());
+        let its_own = claim.is_pending() && claim.count == 1 && !undone
             || claim.names(before.spot) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
             self.accuse(format!(
@@ -271,7 +284,7 @@ impl Judge {
         if before.is_some_and(|it| it.belongs_to(&to.uid)) || server.hostports.values().any(part) {
             return;
         }
-        let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
+        let rest = after.run(claim.count).into_iter().flat_map(Run::iter);
         let rest = rest.filter(|spot| !server.counts(*spot, &class.name, namespace)).count();
         let used = server.usage(&class.name, namespace) + rest;
         if let Some(limit) = server.limit(class, namespace).filter(|limit| used > *limit) {
@@ -291,9 +304,29 @@ impl Judge {
         }
     }
 
+    /// A tenant who takes the labels off running pods and has a claim made again hurts the count of its own slots.
+    fn look_at_rebind(&mut self, before: Option<&HostPort>, after: Option<&HostPort>) {
+        let holder = |it: Option<&HostPort>| it.and_then(|it| it.holder.clone());
+        let (Some(old), Some(new), Some(after)) = (holder(before), holder(after), after) else { return };
+        if after.spot.is_whole() || old.uid == new.uid {
+            return;
+        }
+        let port = after.spot.port();
+        let of = |it: &&mut Admission| it.key.namespace == new.key.namespace && it.pod.ports.contains(&port);
+        self.admitted
+            .values_mut()
+            .filter(of)
+            .filter(|it| it.pod.serves.is_empty())
+            .for_each(|it| it.excused = true);
+    }
+
     /// I3, I5: the number of a live pod is held by its namespace.
     fn look_at_pods(&mut self, server: &Server) {
-        let robbed = self.admitted.values().find(|it| !it.excused && !holds(server, it));
+        let whole = |it: &&Admission| it.spots.iter().all(|spot| spot.is_whole());
+        if let Some(words) = crowded(server, self.admitted.values().filter(|it| !whole(it) && !it.excused)) {
+            return self.accuse(words);
+        }
+        let robbed = self.admitted.values().filter(whole).find(|it| !it.excused && !holds(server, it));
         if let Some(it) = robbed {
             let (pod, ports) = (it.pod.key.clone(), &it.pod.ports);
             self.accuse(format!("I3: pod {pod} lives on {ports:?}, which its namespace does not hold"));
@@ -308,4 +341,37 @@ fn holds(server: &Server, it: &Admission) -> bool {
             hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
         })
     })
+}
+
+/// I3 of slots, by namespace: no more claims have live pods on a number than slots of it are held. (The scheduler keeps
+/// pods apart; a slot too few is a pod that waits for a node although its claim is Bound.)
+fn crowded<'a>(server: &Server, pods: impl Iterator<Item = &'a Admission>) -> Option<String> {
+    let mut users: BTreeMap<(Port, &str), BTreeSet<&Key>> = BTreeMap::new();
+    for it in pods {
+        it.pod.ports.iter().for_each(|port| {
+            users.entry((*port, &it.key.namespace)).or_default().insert(&it.key);
+        });
+    }
+    users.into_iter().find_map(|((port, namespace), claims)| {
+        let held =
+            |it: &&HostPort| it.holder.as_ref().is_none_or(|holder| *holder.key.namespace == *namespace);
+        let slots = server.slots(port).filter(held).count();
+        let few = slots < claims.len();
+        few.then(|| format!("I3: {namespace} has live pods of {claims:?} on {port}, but {slots} slots of it"))
+    })
+}
+
+/// I1 across scopes: the claim is Bound to a number whose other form another claim is Bound to.
+fn twice(server: &Server, claim: &Claim) -> Option<String> {
+    let spots: Vec<Spot> = claim.spots().collect();
+    let other = |it: &&HostPort| {
+        let same =
+            spots.iter().any(|spot| spot.port() == it.spot.port() && spot.is_whole() != it.spot.is_whole());
+        let holder = it.holder.as_ref().and_then(|holder| server.claims.get(&holder.key));
+        same && holder.is_some_and(|other| {
+            other.phase == ClaimPhase::Bound && other.names(it.spot) && it.is_held_by(&other.uid)
+        })
+    };
+    let other = server.hostports.values().find(other)?;
+    Some(format!("I1: {}={} became Bound beside {}, which is Bound too", claim.key, claim.uid, other.spot))
 }

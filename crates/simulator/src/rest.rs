@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use allocator::{Port, Spot};
+use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
-use reconciler::seen::{Claim, Class, HostPort, Run};
+use reconciler::seen::{Claim, Class, HostPort, Key, Run};
 
 use crate::{server::Server, world::World};
 
@@ -67,11 +67,9 @@ impl Server {
     fn unsettled_claim(&self, claim: &Claim) -> Option<String> {
         let reason = self.claim_status[&claim.key].conditions[0].reason;
         let held: Vec<_> = self.hostports.values().filter(|it| it.belongs_to(&claim.uid)).collect();
-        let used = |it: &&HostPort| {
-            self.carriers(it.spot.port()).iter().any(|pod| pod.namespace == claim.key.namespace)
-        };
+        let used = |it: &&HostPort| self.is_used(it) || self.is_held_back(it);
         if claim.deleting {
-            let stuck = claim.is_protected() && !held.iter().any(used);
+            let stuck = claim.is_protected() && !held.iter().any(|it| self.is_used(it));
             return stuck.then(|| "stays Terminating though no pod uses it".to_owned());
         }
         let resting = |it: &&HostPort| it.phase == HostPortPhase::Released && used(it);
@@ -99,6 +97,9 @@ impl Server {
     /// A Lost claim's number could be given back to it.
     fn is_makeable(&self, claim: &Claim, spot: Spot) -> bool {
         let foreign = self.is_foreign(spot, &claim.key.namespace);
+        if self.other_form_stands(spot) {
+            return false;
+        }
         match self.hostports.get(&spot) {
             Some(it) if it.belongs_to(&claim.uid) => it.phase == HostPortPhase::Bound || !foreign,
             Some(it) => {
@@ -106,14 +107,12 @@ impl Server {
                 let takes = it.claim_key().is_none_or(|key| *key == claim.key);
                 takes
                     && !foreign
-                    && class.is_some_and(|class| {
-                        class.name == it.class && self.may_have(class, spot.port()).is_ok()
-                    })
+                    && class.is_some_and(|class| class.name == it.class && self.may_have(class, spot).is_ok())
             }
             None => self.class_of(claim).is_ok_and(|class| {
                 let admitted = self.admits(class, &claim.key.namespace);
-                let full = self.is_beyond(claim, class, Run::new(spot.port(), 1));
-                self.may_have(class, spot.port()).is_ok() && !foreign && admitted && !full
+                let full = self.is_beyond(claim, class, Run::at(spot, 1));
+                self.may_have(class, spot).is_ok() && !foreign && admitted && !full
             }),
         }
     }
@@ -123,8 +122,7 @@ impl Server {
             Err(reason) => reason,
             Ok(class) => {
                 let full = |it: &&HostPort| {
-                    Run::new(it.first(), claim.count)
-                        .is_some_and(|run| self.is_beyond(claim, class, Some(run)))
+                    it.run(claim.count).is_some_and(|run| self.is_beyond(claim, class, Some(run)))
                 };
                 let again = self.hostports.values().filter(|it| self.fits_again(claim, class, it));
                 let again: Vec<_> = again.collect();
@@ -145,34 +143,83 @@ impl Server {
 
     /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
     fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
-        let run = Run::new(first, claim.count)?;
-        if claim.hostport_name.is_some() && !self.hostports.contains_key(&Spot::whole(first)) {
+        if claim.wanted_spot().is_none() && class.scope != Scope::Cluster {
+            return self.unsettled_wish_of_slot(claim, class, first, reason);
+        }
+        let run =
+            claim.wanted_spot().map_or(Run::new(first, claim.count), |spot| Run::at(spot, claim.count))?;
+        if claim.wanted_spot().is_some_and(|spot| !self.hostports.contains_key(&spot)) {
             let expected = Reason::HostPortNotFound.as_str();
             return (reason != expected)
                 .then(|| format!("Pending with reason {reason}, expected {expected}"));
         }
-        if run
-            .iter()
-            .any(|spot| !self.is_free(claim, class, spot) && self.may_have(class, spot.port()).is_err())
-        {
-            let expected = Reason::PortOutsidePools.as_str();
-            return (reason != expected)
-                .then(|| format!("Pending with reason {reason}, expected {expected}"));
-        }
-        for spot in run.iter() {
-            if self.is_free(claim, class, spot) {
-                continue;
-            }
+        // Of several troubles the first, but before that the one that no wait helps.
+        let taken = || run.iter().filter(|spot| !self.is_free(claim, class, *spot));
+        // A HostPort that stands has its own sentence, whatever scope its class has by now.
+        let other_scope =
+            |spot| self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole();
+        let excused = |spot| self.other_form_stands(spot) || other_scope(spot);
+        let never =
+            |spot: &Spot| !excused(*spot) && self.may_have(class, *spot) == Err(Reason::PortOutsidePools);
+        if let Some(spot) = taken().find(never).or(taken().next()) {
             if reason == "WaitingForReuse" && self.rests_under_claim(spot) {
                 return None;
             }
-            return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {spot} is taken"));
+            let expected = match self.may_have(class, spot) {
+                Err(reason) if !excused(spot) => reason.as_str(),
+                _ => "PortTaken",
+            };
+            return (reason != expected)
+                .then(|| format!("Pending with reason {reason}, expected {expected} for {spot}"));
         }
         if self.is_beyond(claim, class, Some(run)) {
             return (reason != "QuotaExceeded")
                 .then(|| format!("Pending with reason {reason}, its quota is full"));
         }
         Some(format!("Pending with reason {reason}, though {run} can be had"))
+    }
+
+    /// A claim that wants any slot of a number.
+    fn unsettled_wish_of_slot(
+        &self,
+        claim: &Claim,
+        class: &Class,
+        port: Port,
+        reason: &str,
+    ) -> Option<String> {
+        let lowest = Spot::slot_of(port, 0);
+        let stands = std::iter::once(Spot::whole(port)).chain(self.slots(port).map(|it| it.spot));
+        let mut stands = stands.filter(|spot| self.hostports.contains_key(spot));
+        let there = stands.find(|spot| self.is_free(claim, class, *spot));
+        let made = || self.may_have(class, lowest).ok().and_then(|()| self.free_slot(claim, class, port));
+        let expected: &[&str] = match there.or_else(made) {
+            Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
+            Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
+            None if self.other_form_stands(lowest) => &["PortTaken"],
+            None => match self.may_have(class, lowest) {
+                Err(Reason::PoolExhausted) => &["PoolExhausted"],
+                Err(_) => &["PortOutsidePools"],
+                Ok(()) => &["PortTaken", "WaitingForReuse"],
+            },
+        };
+        (!expected.contains(&reason)).then(|| format!("Pending with reason {reason}, expected {expected:?}"))
+    }
+
+    /// A slot of the number that the claim could be given at once.
+    fn free_slot(&self, claim: &Claim, class: &Class, port: Port) -> Option<Spot> {
+        let some = 1 + self.slots(port).filter_map(|it| it.spot.slot()).max().unwrap_or_default();
+        let promised =
+            self.claims.values().filter_map(|claim| claim.run()?.slot).max().map_or(0, |slot| slot + 1);
+        (0..=some.max(promised))
+            .map(|slot| Spot::slot_of(port, slot))
+            .find(|spot| self.is_free(claim, class, *spot))
+    }
+
+    /// Released, and said to be needed by a pod that needs it, or that no slot stands for.
+    fn is_held_back(&self, it: &HostPort) -> bool {
+        let namespace = it.claim_key().map(|key| key.namespace.clone()).unwrap_or_default();
+        let strange = || self.strangers(it.spot.port()).any(|pod| pod.namespace == namespace);
+        it.held_by.as_ref().is_some_and(|by| by.starts_with("pod ")) && !it.spot.is_whole() && strange()
     }
 
     /// An administrator said Released while the claim was being deleted, and a pod keeps the claim.
@@ -187,7 +234,8 @@ impl Server {
     fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
         let again = |spot| {
             self.hostports.get(&spot).is_some_and(|member| {
-                member.claim_key() == Some(&claim.key)
+                !self.other_form_stands(spot)
+                    && member.claim_key() == Some(&claim.key)
                     && member.first() == it.first()
                     && member.class == class.name
                     && !self.is_foreign(spot, &claim.key.namespace)
@@ -195,15 +243,25 @@ impl Server {
         };
         claim.wanted.is_none_or(|wanted| wanted == it.first())
             && it.block.is_some() == (claim.count > 1)
-            && Run::new(it.first(), claim.count).is_some_and(|run| run.iter().all(again))
+            && it.run(claim.count).is_some_and(|run| run.iter().all(again))
     }
 
     /// A number that the claim could be given at once.
     fn free(&self, claim: &Claim, class: &Class) -> Option<Spot> {
         let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.spot);
+        let own = own.filter(|spot| match spot.is_whole() {
+            true => self.carriers(spot.port()).is_empty(),
+            false => self.strangers(spot.port()).next().is_none(),
+        });
+        if class.scope != Scope::Cluster {
+            let ports = class.pools.iter().flat_map(|pool| pool.iter());
+            let calm = ports.filter(|port| self.strangers(*port).next().is_none());
+            let mut slots = calm.filter_map(|port| self.free_slot(claim, class, port));
+            return own.into_iter().find(|spot| self.is_free(claim, class, *spot)).or_else(|| slots.next());
+        }
         let pools = class.pools.iter().flat_map(|pool| pool.iter()).map(Spot::whole);
         let pools = pools.filter(|spot| !self.hostports.contains_key(spot));
-        let pools = pools.filter(|spot| self.may_have(class, spot.port()).is_ok());
+        let pools = pools.filter(|spot| self.may_have(class, *spot).is_ok());
         // Without a wish nobody gets a number that any pod carries.
         let free = |spot: &Spot| self.carriers(spot.port()).is_empty() && self.is_free(claim, class, *spot);
         if claim.count == 1 {
@@ -221,6 +279,8 @@ impl Server {
         let promised =
             |other: &Claim| other.key != claim.key && other.names(spot) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(spot, &claim.key.namespace)
+            && !self.other_form_stands(spot)
+            && (spot.is_whole() || self.is_calm(claim, spot))
             && match self.hostports.get(&spot) {
                 Some(it) if it.class != class.name => false,
                 Some(it) => match it.claim_key() {
@@ -229,13 +289,24 @@ impl Server {
                     Some(key) => {
                         let lives = |former: &Claim| !former.deleting && it.belongs_to(&former.uid);
                         claim.wanted.is_some()
+                            && spot.is_whole()
                             && it.holder.is_some()
                             && key.namespace == claim.key.namespace
                             && !self.claims.get(key).is_some_and(lives)
                     }
                 },
-                None => self.may_have(class, spot.port()).is_ok() && !self.claims.values().any(promised),
+                None => self.may_have(class, spot).is_ok() && !self.claims.values().any(promised),
             }
+    }
+
+    /// An Available slot goes to nobody while a pod carries the number for which none stands.
+    fn is_calm(&self, claim: &Claim, spot: Spot) -> bool {
+        let stands = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none());
+        let own = |pod: &Key| {
+            let serves = self.pods.get(pod).and_then(|pod| pod.serves(spot.port()));
+            pod.namespace == claim.key.namespace && serves == Some(&claim.key.name)
+        };
+        !stands || self.strangers(spot.port()).all(own)
     }
 
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
@@ -250,7 +321,7 @@ impl Server {
                 claim.deleting && surplus && it.phase == HostPortPhase::Released && it.held_by.is_none();
             return forgotten.then(|| "Released under a claim, but never freed".to_owned());
         }
-        let user = self.carriers(it.spot.port()).iter().any(|pod| pod.namespace == holder.key.namespace);
+        let user = self.is_used(it) || self.is_held_back(it);
         match it.phase {
             HostPortPhase::Released if it.policy == ReclaimPolicy::Retain => None,
             HostPortPhase::Released
@@ -274,15 +345,25 @@ impl Server {
         let waiting = waiting.filter(|claim| self.class_for(claim).is_ok_and(|it| it.name == class.name));
         let waiting = waiting.filter(|claim| {
             if claim.hostport_name.is_some()
-                && claim.wanted.is_some_and(|port| !self.hostports.contains_key(&port.into()))
+                && claim.wanted_spot().is_some_and(|spot| !self.hostports.contains_key(&spot))
             {
                 return true;
             }
-            let may =
-                |spot: Spot| self.is_free(claim, class, spot) || self.may_have(class, spot.port()).is_ok();
-            claim
-                .wanted
-                .is_none_or(|first| Run::new(first, claim.count).is_some_and(|run| run.iter().all(may)))
+            let may = |spot: Spot| self.is_free(claim, class, spot) || self.may_have(class, spot).is_ok();
+            let run = |first| match class.scope {
+                _ if claim.wanted_spot().is_some() => {
+                    claim.wanted_spot().and_then(|it| Run::at(it, claim.count))
+                }
+                Scope::Cluster => Run::new(first, claim.count),
+                Scope::Node { .. } => Run::at(Spot::slot_of(first, 0), claim.count),
+            };
+            let blocked = |spot| self.may_have(class, spot) == Err(Reason::PoolExhausted);
+            let may = |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot);
+            let there = |port| {
+                class.scope != Scope::Cluster
+                    && self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+            };
+            claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });
         let expected = (count(HostPortPhase::Bound), count(HostPortPhase::Released), waiting.count());
         let found = (status.counts.allocated, status.counts.released, status.waiting);

@@ -13,6 +13,7 @@ pub fn words(action: &Action) -> String {
     match action {
         Action::GetClaim(key) => format!("GET claim {key}"),
         Action::GetHostPort(spot) => format!("GET {spot}"),
+        Action::ListSlots(port) => format!("LIST slots of {port}"),
         Action::ListPods(namespace) => {
             format!("LIST pods of {}", namespace.as_ref().map_or("all", Arc::as_ref))
         }
@@ -38,7 +39,9 @@ pub fn words(action: &Action) -> String {
 }
 
 fn run(run: Option<Run>) -> String {
-    run.map_or("-".to_owned(), |run| run.to_string())
+    let slot = run.filter(|run| run.slot.is_some()).and_then(|run| run.member(0));
+    let slot = slot.map(|spot| spot.to_string());
+    slot.or(run.map(|run| run.to_string())).unwrap_or("-".to_owned())
 }
 
 fn number(port: Option<Port>) -> String {
@@ -56,6 +59,7 @@ pub fn short(outcome: &Outcome) -> String {
             format!("HostPort {}@{} {:?} of {holder}", it.spot, it.version, it.phase)
         }
         Outcome::Class(it) => format!("class {}@{}", it.name, it.version),
+        Outcome::HostPorts(found) => format!("{} HostPorts", found.len()),
         Outcome::Pods(pods) => format!("{} pods", pods.len()),
         other => format!("{other:?}"),
     }

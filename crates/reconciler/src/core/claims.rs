@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, Spot};
+use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, names::FINALIZER_CLAIM_PROTECTION};
 
 use super::{ClaimJob, Core, binding::Bind, members::Member, restore::Restore};
@@ -38,7 +38,7 @@ impl Core {
     fn see_off(&mut self, claim: &Claim) {
         let mine = self.known.spots_of(&claim.key).into_iter().find_map(|spot| {
             let hostport = self.known.hostport(spot)?;
-            let pod = self.known.carrier_in(spot.port(), &claim.key.namespace)?;
+            let pod = self.known.user_of(spot, &claim.key)?;
             hostport.belongs_to(&claim.uid).then(|| (spot.port(), hostport.class.clone(), pod.name.clone()))
         });
         match mine {
@@ -72,7 +72,7 @@ impl Core {
 
     /// Claim and HostPorts agree.
     fn keep_bound(&mut self, claim: &Claim) {
-        let used = |spot: Spot| self.known.carrier_in(spot.port(), &claim.key.namespace).is_some();
+        let used = |spot: Spot| self.known.user_of(spot, &claim.key).is_some();
         if claim.ready.as_ref().is_none_or(|ready| ready.status != Truth::True) {
             let (Some(run), Some(first)) = (claim.run(), claim.named()) else { return };
             let Some(class) = self.known.hostport(first).map(|it| it.class.clone()) else { return };
@@ -88,6 +88,7 @@ impl Core {
     /// A Lost claim is tried again only when there is hope, so that it does not try for ever.
     pub(super) fn may_come_back(&self, claim: &Claim) -> bool {
         claim.spots().all(|spot| match self.known.hostport(spot) {
+            _ if self.known.other_form_stands(spot) => false,
             None => self.class_again(claim, spot).is_ok(),
             Some(hostport) => self.may_take(claim, hostport),
         })
@@ -124,9 +125,7 @@ impl Core {
             Ok(Some(class)) => class,
             Ok(None) => return, // The labels of its namespace will come, and name the claim again.
             Err(trouble) => {
-                if let Some(run) =
-                    claim.hostport_name.as_ref().and(claim.wanted).and_then(|it| Run::new(it, 1))
-                {
+                if let Some(run) = claim.wanted_spot().and_then(|spot| Run::at(spot, 1)) {
                     // The HostPort that it names may be made anew, in another class.
                     self.queue.want(claim, &claim.class.clone().unwrap_or_default(), run, false);
                 }
@@ -136,7 +135,7 @@ impl Core {
         // Re-bind: a claim of the same name had them, or they are kept for it.
         let fitting = own.iter().filter_map(|spot| self.known.hostport(*spot));
         let fitting = fitting.filter(|hostport| self.fits_again(claim, &class, hostport));
-        let fitting: Vec<_> = fitting.filter_map(|it| Run::new(it.first(), claim.count)).collect();
+        let fitting: Vec<_> = fitting.filter_map(|it| it.run(claim.count)).collect();
         let within = fitting.iter().find(|run| self.beyond_quota(claim, &class, **run).is_none()).copied();
         if let Some(run) = within.or(fitting.first().copied()) {
             if within.is_none() || !self.is_busy_in(run) {
@@ -163,7 +162,7 @@ impl Core {
         let mut mine: Vec<_> = mine.filter(|hostport| hostport.belongs_to(&claim.uid)).collect();
         mine.sort_by_key(|hostport| hostport.phase != HostPortPhase::Bound);
         let has_parts = !mine.is_empty();
-        let block = |it: &HostPort| Some((Run::new(it.first(), claim.count)?, it.class.clone()));
+        let block = |it: &HostPort| Some((it.run(claim.count)?, it.class.clone()));
         let to_go_on = mine.into_iter().filter(|it| !self.is_hopeless(claim, it)).find_map(block);
         let goes_on = to_go_on.is_some();
         match to_go_on {
@@ -181,7 +180,7 @@ impl Core {
         {
             return false;
         }
-        let Some(run) = Run::new(first, claim.count) else { return false };
+        let Some(run) = hostport.run(claim.count) else { return false };
         let again = |spot| {
             let member = self.member(claim, class, spot, run);
             let same = |it: &HostPort| it.first() == first && it.claim_key() == Some(&claim.key);
@@ -194,12 +193,14 @@ impl Core {
     /// The claim, which is Pending, is about to take its predecessor's HostPort.
     pub(super) fn rebinds(&self, claim: &Claim, hostport: &HostPort) -> bool {
         let Ok(Some(class)) = self.class_for(claim) else { return false };
-        let Some(run) = Run::new(hostport.first(), claim.count) else { return false };
+        let Some(run) = hostport.run(claim.count) else { return false };
         self.fits_again(claim, &class, hostport) && self.beyond_quota(claim, &class, run).is_none()
     }
 
     fn bind_wanted(&mut self, claim: &Claim, class: Arc<str>, first: Port) {
-        let Some(run) = Run::new(first, claim.count) else {
+        let spot = claim.wanted_spot().or_else(|| self.slot_of(claim, &class, first));
+        let wish = spot.map_or_else(|| Run::new(first, claim.count), |spot| Run::at(spot, claim.count));
+        let Some(run) = wish else {
             let pools = self.known.ledger.pools(&class).unwrap_or_default();
             let trouble = Trouble::outside_pools(Port::MAX, &class, pools);
             return self.tell(claim, Some(class), trouble);
@@ -211,7 +212,7 @@ impl Core {
         // Of several the first, but before that the one that no wait helps.
         let taken = troubles.reduce(|first, next| if next.stalled && !first.stalled { next } else { first });
         let taken = match claim.hostport_name.as_deref() {
-            Some(name) if self.known.hostport(first.into()).is_none() => {
+            Some(name) if run.member(0).is_none_or(|spot| self.known.hostport(spot).is_none()) => {
                 Some(Trouble::hostport_not_found(name))
             }
             _ => taken,
@@ -278,10 +279,20 @@ impl Core {
 
     /// The next number of the class, or the first of so many.
     fn pick(&mut self, class: &Arc<str>, count: u16) -> Option<Run> {
-        let idle = |spot: &Spot| !self.is_busy(*spot) && !self.known.foreign_to(*spot, "");
+        let idle = |spot: &Spot| {
+            let other = self.known.other_form_stands(*spot);
+            !other && !self.is_busy(*spot) && !self.known.foreign_to(*spot, "")
+        };
         let available = (count == 1).then(|| self.known.available(class).find(idle)).flatten();
-        let first = available.map(Spot::port).or_else(|| self.known.ledger.pick_run(class, count.into()))?;
-        Run::new(first, count)
+        if let Some(Scope::Node { .. }) = self.known.ledger.scope(class) {
+            return available
+                .or_else(|| self.known.ledger.pick_slot(class))
+                .and_then(|spot| Run::at(spot, count));
+        }
+        if let Some(spot) = available {
+            return Run::at(spot, count);
+        }
+        self.known.ledger.pick_run(class, count.into()).and_then(|first| Run::new(first, count))
     }
 
     fn tell_exhausted(&mut self, class: &Arc<str>, count: u16) {
@@ -290,8 +301,32 @@ impl Core {
             if let Some(claim) = self.known.claim(&key).cloned()
                 && !self.claim_jobs.contains_key(&key)
             {
-                self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools, count));
+                let trouble = self.exhausted(class, &pools, count);
+                self.tell(&claim, Some(class.clone()), trouble);
             }
         }
+    }
+
+    /// Why the class has nothing to give.
+    fn exhausted(&self, class: &Arc<str>, pools: &str, count: u16) -> Trouble {
+        let blocked = self.known.ledger.counts(class).blocked;
+        match self.known.ledger.scope(class) {
+            _ if blocked => Trouble::class_blocked(class, pools),
+            Some(Scope::Node { most: Some(most) }) => Trouble::slots_exhausted(class, pools, most),
+            _ => Trouble::pool_exhausted(class, pools, count),
+        }
+    }
+
+    /// In a class of scope Node: the slot of the wanted number that is to be had, else any, which is taken.
+    fn slot_of(&self, claim: &Claim, class: &Arc<str>, port: Port) -> Option<Spot> {
+        self.known.ledger.scope(class).filter(|scope| *scope != Scope::Cluster)?;
+        let idle = |spot: &Spot| {
+            let strange = !spot.is_whole() && self.known.has_strangers_beside(port, &claim.key);
+            let foreign = self.known.foreign_to(*spot, &claim.key.namespace);
+            spot.port() == port && !strange && !foreign && !self.is_busy(*spot)
+        };
+        let available = self.known.available(class).find(idle);
+        let free = available.or_else(|| self.known.ledger.pick_slot_of(class, port));
+        Some(free.unwrap_or(Spot::slot_of(port, 0)))
     }
 }

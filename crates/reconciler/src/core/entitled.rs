@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::Spot;
+use allocator::{Scope, Spot};
 use crds::ClaimPhase;
 
 use super::Core;
@@ -21,6 +21,9 @@ impl Core {
         match self.known.admits(class, namespace) {
             None => Ok(None),
             Some(false) => Err(Trouble::namespace_not_allowed(namespace, &name)),
+            Some(true) if claim.count > 1 && class.scope != Scope::Cluster => {
+                Err(Trouble::one_for_each_claim(claim.count, &name))
+            }
             Some(true) if claim.count > class.max_count => {
                 Err(Trouble::count_too_large(claim.count, &name, class.max_count))
             }
@@ -30,8 +33,7 @@ impl Core {
 
     /// The class that the claim is to be bound from.
     pub(super) fn class_of(&self, claim: &Claim) -> Result<Arc<str>, Trouble> {
-        let named =
-            claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.known.hostport(port.into()));
+        let named = claim.wanted_spot().and_then(|spot| self.known.hostport(spot));
         // Which HostPort it is to have decides for a claim that waits only.
         let named = named.or_else(|| self.known.kept_for(&claim.key)).filter(|_| claim.is_pending());
         let default = || self.known.default_class(&claim.key.namespace);
@@ -61,7 +63,7 @@ impl Core {
         let admitted = self.known.class(&class).and_then(|class| self.known.admits(class, namespace));
         // While it is being restored it is counted already.
         let new = usize::from(!self.known.counts_for(spot, &class, namespace));
-        match (self.not_in_class(&class, spot.port()), self.beyond_limit(claim, &class, new)) {
+        match (self.not_in_class(&class, spot), self.beyond_limit(claim, &class, new)) {
             (Some(trouble), _) => Err(trouble),
             _ if admitted == Some(false) => Err(Trouble::namespace_not_allowed(namespace, &class)),
             _ if self.known.foreign_to(spot, namespace) => Err(Trouble::port_taken(spot.port())),

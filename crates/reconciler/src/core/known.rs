@@ -5,6 +5,7 @@ mod claims;
 mod classes;
 mod hostports;
 mod listing;
+mod slots;
 mod tenants;
 mod users;
 
@@ -15,7 +16,11 @@ use std::{
 
 use allocator::{Ledger, Port, Spot};
 
-use self::listing::{Graves, Listing};
+pub(super) use self::slots::labelled;
+use self::{
+    listing::{Graves, Listing},
+    slots::Slots,
+};
 use crate::{
     action::ActionId,
     seen::{Claim, Class, Event, HostPort, Key, Labels},
@@ -38,13 +43,20 @@ pub(super) enum Touch {
     Room(Arc<str>, Arc<str>),
 }
 
+/// What a pod carries, and for which claims of scope Node.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Carried {
+    ports: Box<[Port]>,
+    serves: Box<[(Port, Arc<str>)]>,
+}
+
 pub(super) struct Known {
     pub(super) ledger: Ledger,
     pub(super) touched: Vec<Touch>,
     claims: HashMap<Key, Claim>,
     hostports: HashMap<Spot, HostPort>,
     classes: BTreeMap<Arc<str>, Class>,
-    pods: HashMap<Key, Box<[Port]>>,
+    pods: HashMap<Key, Carried>,
     services: HashMap<Key, Box<[Port]>>,
     namespaces: HashMap<Arc<str>, Labels>,
     quotas: BTreeMap<Key, Vec<(Arc<str>, usize)>>,
@@ -70,6 +82,7 @@ pub(super) struct Known {
     available: BTreeMap<Arc<str>, BTreeSet<Spot>>,
     /// Live pods by the numbers that they carry.
     carriers: HashMap<Port, BTreeSet<Key>>,
+    slots: Slots,
     /// How many Services take a number.
     node_ports: HashMap<Port, usize>,
     pending: BTreeSet<Key>,
@@ -109,6 +122,7 @@ impl Known {
             named: HashMap::new(),
             available: BTreeMap::new(),
             carriers: HashMap::new(),
+            slots: Slots::default(),
             node_ports: HashMap::new(),
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
@@ -185,6 +199,9 @@ impl Known {
     /// Someone outside this namespace uses the number: a pod, or a Service anywhere.
     pub(super) fn foreign_to(&self, spot: Spot, namespace: &str) -> bool {
         let port = spot.port();
+        if !spot.is_whole() {
+            return self.node_ports.contains_key(&port) || self.has_strangers_outside(port, namespace);
+        }
         self.node_ports.contains_key(&port)
             || self
                 .carriers

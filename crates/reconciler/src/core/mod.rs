@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Notice, Outcome},
-    seen::{Event, HostPort, Key, Now, Uid},
+    seen::{Claim, Event, HostPort, Key, Now, Uid},
 };
 
 /// How long to wait before asking again for something that failed without an answer.
@@ -235,6 +235,9 @@ impl Core {
         match (&action, &outcome) {
             (_, Outcome::Claim(claim)) => self.known.learn_claim((**claim).clone(), id),
             (_, Outcome::HostPort(hostport)) => self.known.learn_hostport((**hostport).clone(), id),
+            (_, Outcome::HostPorts(found)) => {
+                found.iter().for_each(|it| self.known.learn_hostport(it.clone(), id));
+            }
             (_, Outcome::Class(class)) => self.known.learn_class((**class).clone(), id),
             (Action::GetHostPort(spot), Outcome::NotFound) => {
                 known.into_iter().for_each(|uid| self.known.bury_hostport(*spot, &uid));
@@ -303,6 +306,25 @@ impl Core {
     /// Lets those look again who wait for the number, or for the end of a job on it.
     fn spread_to_claims(&mut self, spot: Spot) {
         self.known.named(spot).iter().cloned().for_each(|key| self.claims.push(key));
+        if self.known.may_have_other_form(spot) {
+            // A lost number may come back when its other form is gone.
+            let lost = self.known.lost().filter(|key| {
+                self.known.claim(key).and_then(Claim::named).is_some_and(|it| it.port() == spot.port())
+            });
+            lost.cloned().for_each(|key| self.claims.push(key));
+            let others = match spot.is_whole() {
+                true => Some(
+                    self.known.slots(spot.port()).map(|it| (it.spot, it.class.clone())).collect::<Vec<_>>(),
+                ),
+                false => self.known.hostport(spot.port().into()).map(|it| vec![(it.spot, it.class.clone())]),
+            };
+            for (other, class) in others.into_iter().flatten() {
+                self.spots.push(other);
+                let claim = self.known.hostport(other).and_then(HostPort::claim_key).cloned();
+                claim.into_iter().for_each(|key| self.claims.push(key));
+                self.hungry.push(class);
+            }
+        }
         self.queue.wanting(spot.port()).for_each(|key| self.claims.push(key));
         self.stranded.iter().cloned().for_each(|key| self.claims.push(key));
         let hostport = self.known.hostport(spot);

@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use allocator::Spot;
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, ReuseDelay};
 
-use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious};
+use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious, known::labelled};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
-    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, Holder, HostPort, Key, Pod, Uid, Version},
     text::{self, Trouble},
 };
 
@@ -28,6 +28,8 @@ const RETAINED: &str = "admin (Retain)";
 pub(super) struct Sighting {
     version: Version,
     at: Duration,
+    /// N2: this process itself wrote that version, so nobody's write that was decided before can hit it.
+    own: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ enum Step {
     ListPods,
     Release,
     Hold,
+    /// N2: another process may have decided on this slot.
+    TakeOver,
     Free,
     /// What was known of the HostPort is old: read it, and decide anew.
     Reread,
@@ -139,9 +143,9 @@ impl Core {
         if !left.is_zero() {
             return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Spot(spot));
         }
-        let known_user =
-            hostport.holder.as_ref().and_then(|it| self.known.carrier_in(spot.port(), &it.key.namespace));
-        if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(pod))) {
+        let known_user = hostport.holder.as_ref().and_then(|it| self.known.user_of(spot, &it.key));
+        let known_user = known_user.cloned().or_else(|| self.known_holder_back(&hostport));
+        if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(&pod))) {
             return; // Said already; the pod's end names the number again.
         }
         self.read_claim(hostport, Step::ReadBeforeFree);
@@ -187,13 +191,22 @@ impl Core {
             (Step::Release | Step::Hold, Outcome::HostPort(after)) => {
                 if after.phase == HostPortPhase::Released {
                     // This process has just seen the claim gone.
-                    self.sightings.insert(spot, Sighting { version: after.version, at: self.now.mono });
+                    self.sightings
+                        .insert(spot, Sighting { version: after.version, at: self.now.mono, own: true });
                 }
                 let released = step == Step::Release && after.phase == HostPortPhase::Released;
                 match released {
                     true => self.audit(Deed::Release, &after),
                     false if step == Step::Release => self.audit(Deed::Free, &hostport),
                     false => self.tell_held(&after),
+                }
+                self.finish_spot(spot);
+            }
+            (Step::TakeOver, Outcome::HostPort(after)) => {
+                // It was seen gone at the very version that this replaced.
+                if let Some(seen) = self.sightings.get(&spot).filter(|it| it.version == hostport.version) {
+                    let sighting = Sighting { version: after.version, at: seen.at, own: true };
+                    self.sightings.insert(spot, sighting);
                 }
                 self.finish_spot(spot);
             }
@@ -233,7 +246,8 @@ impl Core {
                 self.list_pods(hostport, holder.key.namespace);
             }
             _ => {
-                self.sightings.insert(spot, Sighting { version: hostport.version, at: self.now.mono });
+                let sighting = Sighting { version: hostport.version, at: self.now.mono, own: false };
+                self.sightings.insert(spot, sighting);
                 self.finish_spot(spot);
             }
         }
@@ -275,8 +289,20 @@ impl Core {
         let Some(SpotJob { hostport, .. }) = self.spot_jobs.remove(&spot) else { return };
         let Some(holder) = hostport.holder.clone() else { return self.finish_spot(spot) };
         let Ok(pods) = pods else { return self.finish_later(spot, REFUSED) };
-        let user = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
-        let user = user.filter(|pod| pod.ports.contains(&spot.port())).map(|pod| &pod.key).min();
+        let carriers = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
+        let mut carriers = carriers.filter(|pod| pod.ports.contains(&spot.port()));
+        let user = match spot.is_whole() {
+            true => carriers.map(|pod| &pod.key).min(),
+            false => match self.who_needs(&hostport, &holder.key, &mut carriers) {
+                Need::Nobody => None,
+                Need::Pod(pod) => Some(pod),
+                Need::TakeOver => {
+                    let count = hostport.takeovers.saturating_add(1);
+                    return self.swap(*hostport, HostPortChange::TakeOver { count }, Step::TakeOver);
+                }
+                Need::Later => return self.finish_later(spot, AGAIN),
+            },
+        };
         match user {
             None if hostport.policy == ReclaimPolicy::Retain => {
                 self.swap(*hostport, HostPortChange::Clear, Step::Free);
@@ -310,6 +336,73 @@ impl Core {
     fn finish_later(&mut self, spot: Spot, pause: Duration) {
         self.schedule.at(self.now.mono + pause, Alarm::Spot(spot));
         self.spread_to_claims(spot);
+    }
+}
+
+/// What keeps a slot, whose claim is gone.
+enum Need<'a> {
+    /// Nothing.
+    Nobody,
+    /// This pod.
+    Pod(&'a Key),
+    /// Other processes' decisions, which are to be voided first.
+    TakeOver,
+    /// Other slots, which this process is to take over first.
+    Later,
+}
+
+impl Core {
+    /// N1, N2: a pod carries the number, not a slot of it. Those that name a claim for which a slot stands need that slot.
+    /// For each of the others in the namespace a slot stays that no pod of its own claim needs; and only those count
+    /// that this process has made its own, and that have rested for as long as a pod can be on its way.
+    fn who_needs<'a>(
+        &self,
+        hostport: &HostPort,
+        claim: &Key,
+        carriers: &mut dyn Iterator<Item = &'a Pod>,
+    ) -> Need<'a> {
+        let (spot, port) = (hostport.spot, hostport.spot.port());
+        let carriers: Vec<_> = carriers.collect();
+        let own = labelled(claim).name;
+        if let Some(pod) =
+            carriers.iter().filter(|pod| pod.serves(port) == Some(&own)).map(|pod| &pod.key).min()
+        {
+            return Need::Pod(pod);
+        }
+        let orphans = carriers.iter().filter(|pod| !self.known.is_accounted_for(pod, port));
+        let orphans: Vec<_> = orphans.map(|pod| &pod.key).collect();
+        let is_own = |spot: &HostPort| {
+            self.sightings.get(&spot.spot).is_some_and(|seen| {
+                let rest = spot.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get()).min(IN_FLIGHT);
+                seen.version == spot.version && seen.own && seen.at + rest <= self.now.mono
+            })
+        };
+        let spare = self.known.slots(port).filter(|it| {
+            let mine = it.holder.as_ref().filter(|holder| holder.key.namespace == claim.namespace);
+            let needed = |holder: &Holder| {
+                let name = labelled(&holder.key).name;
+                carriers.iter().any(|pod| pod.serves(port) == Some(&name))
+            };
+            let leaves = self.spot_jobs.get(&it.spot).is_some_and(|job| job.step == Step::Free);
+            it.phase == HostPortPhase::Released && !leaves && mine.is_some_and(|holder| !needed(holder))
+        });
+        let spare: Vec<_> = if orphans.is_empty() { vec![hostport] } else { spare.collect() };
+        match orphans.iter().min() {
+            Some(pod) if spare.len() <= orphans.len() => Need::Pod(pod),
+            _ if !is_own(hostport) => Need::TakeOver,
+            _ if spare.iter().filter(|it| is_own(it)).count() <= orphans.len() => Need::Later,
+            _ => {
+                debug_assert!(!spot.is_whole());
+                Need::Nobody
+            }
+        }
+    }
+
+    /// The pod that `heldBy` of a slot names, if it carries the number still.
+    fn known_holder_back(&self, hostport: &HostPort) -> Option<Key> {
+        let name = hostport.held_by.as_deref().filter(|_| !hostport.spot.is_whole())?;
+        let (namespace, name) = name.strip_prefix("pod ")?.split_once('/')?;
+        Some(Key::new(namespace, name)).filter(|pod| self.known.carries(pod, hostport.spot.port()))
     }
 }
 

@@ -5,7 +5,11 @@
 use allocator::Spot;
 use crds::ClaimPhase;
 
-use super::{AGAIN, Asker, ClaimJob, Core, binding::carried_outside, carriers::Curious};
+use super::{
+    AGAIN, Asker, ClaimJob, Core,
+    binding::{is_none, read_other},
+    carriers::Curious,
+};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome},
     seen::{Claim, HostPort, Key, Pod, Run, Uid, Version},
@@ -18,6 +22,8 @@ enum Step {
     /// After the HostPort: only then does the claim's uid show that another one in the claimRef is stale (C1).
     ReadClaim,
     ListPods,
+    /// N3: is the other form of the name free?
+    ReadOther,
     Create,
     Swap,
     WriteStatus,
@@ -69,6 +75,11 @@ impl Core {
                     None => self.restore_makes(key, job),
                 }
             }
+            (Step::ReadOther, outcome) if is_none(&outcome) => self.restore_creates(key, job),
+            (Step::ReadOther, _) => {
+                let trouble = Trouble::lost(job.spot.port());
+                self.write_lost(key, job, trouble);
+            }
             (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&job.uid) => {
                 self.audit(Deed::Grant, &hostport);
                 self.restored(key, job, &hostport);
@@ -90,6 +101,17 @@ impl Core {
 
     /// No HostPort stands: it is made again, if the class still hands the number out.
     fn restore_makes(&mut self, key: &Key, job: Restore) {
+        let Some(claim) = &job.claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        match self.class_again(claim, job.spot) {
+            Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
+            Ok(_) if self.known.may_have_other_form(job.spot) => {
+                self.restore_ask(key, job, Step::ReadOther, |job| read_other(job.spot));
+            }
+            Ok(_) => self.restore_creates(key, job),
+        }
+    }
+
+    fn restore_creates(&mut self, key: &Key, job: Restore) {
         let Some(claim) = &job.claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
         match self.class_again(claim, job.spot) {
             Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
@@ -125,7 +147,7 @@ impl Core {
     }
 
     pub(super) fn restore_sees_pods(&mut self, key: &Key, job: Restore, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| !carried_outside(pods, &[job.spot.port()], &key.namespace)) {
+        if pods.is_ok_and(|pods| !self.is_carried_outside(pods, &[job.spot], key)) {
             self.restore_swap(key, job);
         } else {
             self.end_later(key, ClaimJob::Restore(job), AGAIN);

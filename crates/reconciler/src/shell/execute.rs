@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Outcome},
-    seen::{Pod, Version},
+    seen::{HostPort, Pod, Version},
 };
 
 /// How long one attempt may take, with all the waits in it that the API server asks for (429, Retry-After): the client
@@ -119,6 +119,15 @@ impl Inner {
             }
             Action::GetHostPort(spot) => {
                 hostport(Api::<SlimHostPort>::all(client).get(&spot.to_string()).await?)
+            }
+            Action::ListSlots(port) => {
+                // No resourceVersion: a consistent read.
+                let params = ListParams::default().fields(&format!("spec.port={port}"));
+                let found = Api::<SlimHostPort>::all(client).list(&params).await?.items.into_iter();
+                let found: Result<Vec<HostPort>, _> = found.map(HostPort::try_from).collect();
+                let mut found = found.map_err(|error| senseless(&error))?;
+                found.retain(|hostport| !hostport.spot.is_whole());
+                Ok(Outcome::HostPorts(found))
             }
             Action::ListPods(namespace) => {
                 let api = match namespace {
@@ -262,6 +271,7 @@ impl Outcome {
         match self {
             Outcome::Claim(_)
             | Outcome::HostPort(_)
+            | Outcome::HostPorts(_)
             | Outcome::Class(_)
             | Outcome::Pods(_)
             | Outcome::Done => "ok",
@@ -278,6 +288,7 @@ fn name(action: &Action) -> &'static str {
     match action {
         Action::GetClaim(_) => "get_claim",
         Action::GetHostPort(_) => "get_hostport",
+        Action::ListSlots(_) => "list_slots",
         Action::ListPods(_) => "list_pods",
         Action::CreateHostPort(_) => "create_hostport",
         Action::PatchHostPort { .. } => "patch_hostport",

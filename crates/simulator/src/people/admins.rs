@@ -74,6 +74,7 @@ impl World {
                     reuse_delay: None,
                     released_at: None,
                     held_by: None,
+                    takeovers: 0,
                 });
             },
         );

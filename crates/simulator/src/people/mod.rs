@@ -41,6 +41,7 @@ pub fn class(name: &str, start: u16, end: u16) -> Class {
         pools: vec![range(start, end)],
         exclude: vec![],
         strategy: Strategy::Sequential,
+        scope: allocator::Scope::Cluster,
         policy: ReclaimPolicy::Delete,
         reuse_delay: Duration::from_secs(60),
         allow_reserved: false,

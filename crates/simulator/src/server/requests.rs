@@ -19,6 +19,7 @@ impl Server {
         match action {
             Action::GetClaim(key) => claim_or_404(self.claims.get(key)),
             Action::GetHostPort(spot) => hostport_or_404(self.hostports.get(spot)),
+            Action::ListSlots(port) => Outcome::HostPorts(self.slots(*port).cloned().collect()),
             Action::ListPods(namespace) => {
                 let of = |pod: &&Pod| namespace.as_ref().is_none_or(|it| *it == pod.key.namespace);
                 Outcome::Pods(self.pods.values().filter(of).cloned().collect())
@@ -85,6 +86,7 @@ impl Server {
             reuse_delay: None,
             released_at: None,
             held_by: None,
+            takeovers: 0,
         };
         Outcome::HostPort(Box::new(self.put_hostport(hostport)))
     }
@@ -103,6 +105,7 @@ impl Server {
                 after.held_by = held_by.clone();
             }
             HostPortChange::Hold { by } => after.held_by = Some(by.clone()),
+            HostPortChange::TakeOver { count } => after.takeovers = *count,
             HostPortChange::Clear => {
                 (after.holder, after.kept_for, after.block) = (None, None, None);
                 (after.released_at, after.reuse_delay, after.held_by) = (None, None, None);

@@ -197,7 +197,7 @@ fn a_refused_release_does_not_keep_a_recreated_claim_waiting() {
 fn a_class_counts_right_after_an_attempt_outside_its_pools() {
     let mut world = cluster(9000, 9001, 1);
     world.bound_claim("shop/a");
-    world.tamper(&key("shop/a"), crds::ClaimPhase::Bound, Some(10250));
+    world.tamper(&key("shop/a"), crds::ClaimPhase::Bound, Some(spot(10250)));
     world.until(0, |action| matches!(action, Action::GetHostPort(_)));
     world.asleep(2);
     world.poll(0);

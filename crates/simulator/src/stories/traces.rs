@@ -126,7 +126,7 @@ fn c4b_a_port_that_a_tampered_status_forsakes_rests_too() {
     world.bound_claim("shop/a");
     world.pod_in_flight("p", "shop/a");
 
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.seconds(30);
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Released);
     world.lands("p");
@@ -221,7 +221,7 @@ fn c8_a_released_port_of_nobody_is_not_given_away_under_a_pod() {
     world.delete_claim(&key("shop/a"));
     world.hears(0, CLAIMS);
     world.finishes(0);
-    world.tamper(&key("voice/b"), ClaimPhase::Lost, Some(9000));
+    world.tamper(&key("voice/b"), ClaimPhase::Lost, Some(spot(9000)));
     world.clear_claim_ref(spot(9000), false); // The phase is left to the controller.
     world.hears(0, CLAIMS);
     world.hears(0, HOSTPORTS);
@@ -280,7 +280,7 @@ fn a_late_status_of_a_former_leader_changes_no_port() {
     let first = world.until(0, is_status);
     let late = world.controllers[0].requests[&first].action.clone();
     world.kill(0, |_| false);
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.rest();
 
     world.late.push((late, Actor::Controller));

@@ -24,7 +24,7 @@ pub const FLAWS: &[Flaw] = &[
         file: "release.rs",
         find: "self.lists.want(Some(namespace), Curious::Spot(spot));",
         wrong: "let carrier = self.known.carrier_in(spot.port(), &namespace).cloned();
-                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [spot.port()].into() }).into_iter().collect();
+                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [spot.port()].into(), serves: Box::default() }).into_iter().collect();
                 self.spot_sees_pods(spot, Ok(&pods));",
     },
     Flaw {
@@ -149,7 +149,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "a number that a living claim is promised is free (C7)",
         file: "known/claims.rs",
-        find: "self.ledger.set_promised(spot.port(), «promised»)",
+        find: "self.ledger.set_promised(spot, «promised»)",
         wrong: "promised && false",
     },
     Flaw {
@@ -210,6 +210,40 @@ pub const FLAWS: &[Flaw] = &[
         name: "a status is written though it reads the same",
         file: "tell.rs",
         find: "status.digest() == claim.status_digest",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a slot is freed while more are held than pods live (N1)",
+        file: "release.rs",
+        find: "false => «match self.who_needs(&hostport, &holder.key, &mut carriers)» {",
+        wrong: "match if self.known.slots(spot.port()).count() > carriers.by_ref().count() {
+                    Need::Nobody
+                } else {
+                    Need::Later
+                }",
+    },
+    Flaw {
+        name: "slots are freed that another process may have decided on (N2)",
+        file: "release.rs",
+        find: "seen.version == spot.version && «seen.own» && seen.at",
+        wrong: "true",
+    },
+    Flaw {
+        name: "a pod whose label was taken off needs no slot",
+        file: "release.rs",
+        find: "carriers.iter().filter(|pod| «!self.known.is_accounted_for(pod, port)»)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "the other form is not read before the status (N3)",
+        file: "binding.rs",
+        find: "unchecked.filter(|spot| «self.known.may_have_other_form(*spot)»)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a slot is granted beside its number (N3)",
+        file: "members.rs",
+        find: "if «self.known.other_form_stands(spot)» {\n            return Member::Taken",
         wrong: "false",
     },
 ];

@@ -94,7 +94,7 @@ impl Known {
             let bound =
                 |key| self.claims.get(key).is_some_and(|claim: &Claim| claim.phase == ClaimPhase::Bound);
             let promised = self.named(spot).iter().any(bound);
-            self.ledger.set_promised(spot.port(), promised);
+            self.ledger.set_promised(spot, promised);
             self.touched.push(Touch::Spot(spot));
         }
         self.touched.extend(self.spots_of(key).into_iter().map(Touch::Spot));

@@ -96,6 +96,7 @@ impl Known {
         {
             self.available.entry(hostport.class.clone()).or_default().insert(spot);
         }
+        self.index_slot(spot, before);
         self.enter(spot);
         self.touched.extend(holders.into_iter().flatten().map(Touch::Claim));
         self.touched.extend(classes.into_iter().flatten().map(Touch::ClassStatus));
@@ -111,11 +112,11 @@ impl Known {
                 HostPortPhase::Bound => Hold::Bound,
                 HostPortPhase::Released => Hold::Released,
             };
-            self.ledger.hold(spot.port(), &hostport.class, hold);
+            self.ledger.hold(spot, &hostport.class, hold);
         } else if let Some((class, _)) = self.assumed.get(&spot) {
-            self.ledger.hold(spot.port(), class, Hold::Bound);
+            self.ledger.hold(spot, class, Hold::Bound);
         } else {
-            self.ledger.unhold(spot.port());
+            self.ledger.unhold(spot);
         }
     }
 }
