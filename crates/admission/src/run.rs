@@ -10,7 +10,7 @@ pub(crate) struct Run {
     pub(crate) first: Port,
     count: u16,
     /// Scope Node: which slot of the number.
-    slot: Option<u32>,
+    pub(crate) slot: Option<u32>,
 }
 
 impl Run {

@@ -358,7 +358,11 @@ impl Server {
                 Scope::Node { .. } => Run::at(Spot::slot_of(first, 0), claim.count),
             };
             let blocked = |spot| self.may_have(class, spot) == Err(Reason::PoolExhausted);
-            let may = |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot);
+            let other_scope = |spot| {
+                self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole()
+            };
+            let may =
+                |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
             let there = |port| {
                 class.scope != Scope::Cluster
                     && self.slots(port).any(|it| self.is_free(claim, class, it.spot))

@@ -318,11 +318,11 @@ impl Core {
                 ),
                 false => self.known.hostport(spot.port().into()).map(|it| vec![(it.spot, it.class.clone())]),
             };
-            for (other, class) in others.into_iter().flatten() {
+            for (other, its_class) in others.into_iter().flatten() {
                 self.spots.push(other);
                 let claim = self.known.hostport(other).and_then(HostPort::claim_key).cloned();
                 claim.into_iter().for_each(|key| self.claims.push(key));
-                self.hungry.push(class);
+                self.hungry.push(its_class);
             }
         }
         self.queue.wanting(spot.port()).for_each(|key| self.claims.push(key));

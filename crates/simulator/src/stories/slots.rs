@@ -18,7 +18,9 @@ fn slot(number: u16, slot: u32) -> Spot {
 fn slots(start: u16, end: u16, most: Option<u32>, controllers: usize) -> World {
     let mut world = World::new().traced();
     world.create_class(Class { scope: Scope::Node { most }, ..class("games", start, end) });
-    (0..controllers).for_each(|_| drop(world.start()));
+    for _ in 0..controllers {
+        world.start();
+    }
     world.rest();
     world
 }
