@@ -27,6 +27,8 @@ pub(crate) struct Metadata {
     #[serde(deserialize_with = "nullable")]
     pub(crate) annotations: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "nullable")]
     owner_references: Vec<Owner>,
 }
 

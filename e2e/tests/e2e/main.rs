@@ -7,4 +7,5 @@ mod examples;
 mod faults;
 mod gitops;
 mod life;
+mod node_scope;
 mod support;

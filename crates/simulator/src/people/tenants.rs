@@ -1,6 +1,6 @@
 //! What tenants do: create, delete, recreate and rename claims, force finalizers off, write statuses by hand.
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::ClaimPhase;
 use reconciler::seen::{Claim, Key, Run, Version};
 
@@ -18,15 +18,15 @@ impl World {
     }
 
     /// A claim with `hostPortName`.
-    pub fn create_named(&mut self, key: &Key, class: Option<&str>, number: u16) {
-        self.create(key, class, Some(number), 1, true);
+    pub fn create_named(&mut self, key: &Key, class: Option<&str>, spot: Spot) {
+        self.create(key, class, Some(spot), 1, true);
     }
 
     pub fn create_block(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16) {
-        self.create(key, class, wanted, count, false);
+        self.create(key, class, wanted.map(|number| port(number).into()), count, false);
     }
 
-    fn create(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16, by_name: bool) {
+    fn create(&mut self, key: &Key, class: Option<&str>, wanted: Option<Spot>, count: u16, by_name: bool) {
         if self.server.claims.contains_key(key) {
             return;
         }
@@ -46,11 +46,12 @@ impl World {
                     deleting: false,
                     finalizers: vec![],
                     class: class.map(Into::into),
-                    wanted: wanted.map(port),
-                    hostport_name: wanted.filter(|_| by_name).map(|number| number.to_string().into()),
+                    wanted: wanted.map(Spot::port),
+                    hostport_name: wanted.filter(|_| by_name).map(|spot| spot.to_string().into()),
                     count,
                     phase: ClaimPhase::Pending,
                     port: None,
+                    slot: None,
                     used_class: None,
                     ready: None,
                     status_digest: 0,
@@ -94,7 +95,8 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.delete_claim(key);
         self.strip_finalizers(key);
-        let (wanted, by_name) = (claim.wanted.map(Port::get), claim.hostport_name.is_some());
+        let (wanted, by_name) =
+            (claim.wanted_spot().or(claim.wanted.map(Spot::whole)), claim.hostport_name.is_some());
         self.create(key, claim.class.as_deref(), wanted, claim.count, by_name);
     }
 
@@ -113,17 +115,17 @@ impl World {
     }
 
     /// A tenant with rights on `/status` writes it.
-    pub fn tamper(&mut self, key: &Key, phase: ClaimPhase, number: Option<u16>) {
+    pub fn tamper(&mut self, key: &Key, phase: ClaimPhase, spot: Option<Spot>) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.tally.hit(Fault::Tampered);
         self.judge.tampered.insert(claim.uid.clone());
         let uid = claim.uid.clone();
         self.people(
-            || format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"),
+            || format!("tenant writes status of {key}={uid}: {phase:?} {spot:?}"),
             |server| {
                 let mut status = server.claim_status[key].clone();
                 status.phase = phase;
-                status.run = number.map(port).and_then(|first| Run::new(first, claim.count));
+                status.run = spot.and_then(|first| Run::at(first, claim.count));
                 server.put_claim(with_status(claim, &status));
                 server.claim_status.insert(key.clone(), status);
             },
