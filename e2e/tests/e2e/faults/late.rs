@@ -1,6 +1,5 @@
 //! Writes that come late, or whose answer never comes.
 
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -113,8 +112,8 @@ async fn a_kill_after_any_write_is_made_good() -> Result<()> {
 
         let mut killed_after = Vec::new();
         let nth = |nth: usize| {
-            let mut count = 0;
-            move |_: &Call| mem::replace(&mut count, count + 1) == nth
+            let mut writes = 0..;
+            move |_: &Call| writes.next() == Some(nth)
         };
         while let Some(write) = killed_at(world, nth(killed_after.len())).await? {
             killed_after.push(write);
