@@ -17,9 +17,11 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+mod fleets;
 mod life;
 mod objects;
 
+pub use fleets::{node_of, places};
 pub use life::alone_with_default_classes;
 pub use objects::*;
 
