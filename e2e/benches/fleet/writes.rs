@@ -44,7 +44,8 @@ impl Writes {
 
     /// Of our kinds.
     pub(crate) fn ours(&self) -> f64 {
-        self.0.iter().filter(|(what, _)| what.contains(" hostport")).map(|(_, count)| count).sum()
+        let ours = self.0.iter().filter(|(what, _)| what.contains(" hostport"));
+        ours.fold(0.0, |sum, (_, count)| sum + count)
     }
 }
 

@@ -5,7 +5,7 @@ mod api;
 mod binding;
 mod examples;
 mod faults;
-mod fleets;
 mod gitops;
 mod life;
+mod nodes;
 mod support;

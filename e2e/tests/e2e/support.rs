@@ -17,12 +17,12 @@ use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-mod fleets;
 mod life;
+mod nodes;
 mod objects;
 
-pub use fleets::{node_of, places};
 pub use life::alone_with_default_classes;
+pub use nodes::{node_of, places};
 pub use objects::*;
 
 /// How long anything may take here: the machine is shared.
