@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use e2e::{
     controlplane::Program,
     devcluster::{DevCluster, FakeNodes, Options},
@@ -66,27 +66,29 @@ pub(crate) async fn run(args: &Args, subject: Subject) -> Result<(Running, Round
     let client = cluster.client().await?;
     workload::prepare(&client, args, subject).await?;
 
-    let (writes, cpu) = (Writes::read(&client).await?, cpu(&cluster, operator.as_ref())?);
+    let (writes, usage) = (Writes::read(&client).await?, usage(&cluster, operator.as_ref())?);
     let start = Instant::now();
     workload::start(&client, args, subject, &nodes).await?;
     let elapsed = start.elapsed();
     let writes = Writes::read(&client).await?.since(&writes);
-    let after = self::cpu(&cluster, operator.as_ref())?;
-    let cpu = std::array::from_fn(|program| after[program].saturating_sub(cpu[program]));
+    let after = self::usage(&cluster, operator.as_ref())?;
+    let cpu = std::array::from_fn(|program| match (after[program], usage[program]) {
+        (Some(after), Some(before)) => after.since(&before).cpu,
+        _ => Duration::ZERO,
+    });
     let round = Round { elapsed, writes, pods: args.pods, cpu };
     Ok((Running { client, operator, _cluster: cluster }, round))
 }
 
 /// Of [`PROGRAMS`], in their order; nothing of one that does not run.
-fn cpu(cluster: &DevCluster, operator: Option<&Operator>) -> Result<[Duration; PROGRAMS.len()]> {
-    let of = |pid: Option<u32>| pid.map_or(Ok(Duration::ZERO), |pid| Usage::of(pid).map(|usage| usage.cpu));
-    let program = |program| of(cluster.pid(program)).context("look at a program's processor time");
+fn usage(cluster: &DevCluster, operator: Option<&Operator>) -> Result<[Option<Usage>; PROGRAMS.len()]> {
+    let of = |pid: Option<u32>| pid.map(Usage::of).transpose();
     Ok([
-        program(Program::ApiServer)?,
-        program(Program::Etcd)?,
-        program(Program::ControllerManager)?,
-        program(Program::Scheduler)?,
-        program(Program::Kwok)?,
+        of(cluster.pid(Program::ApiServer))?,
+        of(cluster.pid(Program::Etcd))?,
+        of(cluster.pid(Program::ControllerManager))?,
+        of(cluster.pid(Program::Scheduler))?,
+        of(cluster.pid(Program::Kwok))?,
         of(operator.map(Operator::pid))?,
     ])
 }
