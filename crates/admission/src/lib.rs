@@ -1,4 +1,4 @@
-//! Pod admission: AdmissionReview → what was read live → pure mutate and validate functions → JSON patch.
+//! Pod admission: AdmissionReview → what is known and was read live → pure mutate and validate functions → JSON patch.
 //! No port is chosen here and nothing is written; a denial is a sentence that ends in what to do.
 
 mod annotations;
@@ -6,10 +6,12 @@ mod block;
 mod companion;
 mod edit;
 mod grants;
+mod known;
 mod lookup;
 mod metrics;
 mod mutate;
 mod pod;
+mod reads;
 mod refusal;
 mod review;
 mod run;

@@ -24,10 +24,11 @@ use crate::{
     Metrics, Serving,
     annotations::{Plan, told_before},
     grants::{Asking, Unsettled, settle},
-    lookup::{Lookup, ReadError},
+    lookup::Lookup,
     metrics::{Outcome, Webhook},
     mutate::{Decision, Draft},
     pod::Pod,
+    reads::ReadError,
     refusal::Refusal,
     review::{Answer, Request, Verdict},
     validate::{self, Managed},
@@ -55,11 +56,16 @@ struct Inner {
 }
 
 impl Admission {
-    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these and `list` on claims and
-    /// HostPorts.
+    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these, `list` on claims and HostPorts,
+    /// and `watch` on claims.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         let waits = Waits::new(metrics.waits.clone());
         Self(Arc::new(Inner { lookup: Lookup::new(client), waits, metrics }))
+    }
+
+    /// Watches claims, for as long as it is polled. Without it all is right, but each pod waits for more reads.
+    pub async fn watch(&self, client: Client) {
+        self.0.lookup.known().watch(client).await;
     }
 }
 
@@ -221,7 +227,7 @@ impl Inner {
         let asking = asking(request, pod)?;
         let mut wait = None;
         loop {
-            let standings = self.lookup.claims(asking.namespace, plan.claims()).await?;
+            let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -245,9 +251,10 @@ impl Inner {
         let plan = Plan::parse(&pod.metadata.annotations)?;
         let asking = asking(request, pod)?;
         let namespace = asking.namespace;
-        let allows = (managed && pod.host_network()).then(|| self.lookup.allows_host_network(namespace));
+        let allows =
+            (managed && pod.host_network()).then(|| self.lookup.reads().allows_host_network(namespace));
         let told = told(pod, &plan);
-        let claims = self.lookup.claims_again(namespace, &told);
+        let claims = self.lookup.believed(namespace, &told);
         let (standings, allowed) = futures::join!(claims, OptionFuture::from(allows));
         if let Some(allowed) = allowed {
             validate::host_network(pod, namespace, allowed?)?;
