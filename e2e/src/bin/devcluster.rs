@@ -95,7 +95,7 @@ async fn up(dir: PathBuf, fake_nodes: usize) -> Result<()> {
     let run = async {
         let cluster = DevCluster::start(Options { dir: Some(dir), ..Options::default() }).await?;
         if fake_nodes > 0 {
-            let nodes = FakeNodes { name: "fake".to_owned(), count: fake_nodes, reserved: false };
+            let nodes = FakeNodes { name: "fake".to_owned(), numbers: 0..fake_nodes, reserved: false };
             cluster.add_fake_nodes(&nodes).await?;
         }
         eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");

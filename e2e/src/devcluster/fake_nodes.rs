@@ -1,11 +1,13 @@
 //! Nodes that exist in the API only, played by kwok: they are Ready, and pods on them run at once and go when they are
 //! deleted. No container starts and no port is opened. kwok starts with the first of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
@@ -21,8 +23,8 @@ const AT_ONCE: usize = 16;
 pub struct FakeNodes {
     /// They are called `NAME-0`, `NAME-1`, … and have this label: `hostport.io/fake-nodes: NAME`.
     pub name: String,
-    /// How many of them.
-    pub count: usize,
+    /// From which number to which.
+    pub numbers: Range<usize>,
     /// Whether only pods that ask for them get there ([`FakeNodes::only_here`]).
     pub reserved: bool,
 }
@@ -30,7 +32,13 @@ pub struct FakeNodes {
 impl FakeNodes {
     /// Nodes that only pods get to which have [`FakeNodes::only_here`] in their spec: others' pods stay as they are.
     pub fn reserved(name: &str, count: usize) -> FakeNodes {
-        FakeNodes { name: name.to_owned(), count, reserved: true }
+        FakeNodes { name: name.to_owned(), numbers: 0..count, reserved: true }
+    }
+
+    /// The next ones of the same name, for the same pods.
+    pub fn next(&self, count: usize) -> FakeNodes {
+        let first = self.numbers.end;
+        FakeNodes { numbers: first..first + count, ..self.clone() }
     }
 
     /// Their label.
@@ -46,7 +54,7 @@ impl FakeNodes {
 
     /// What they are called.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        (0..self.count).map(|number| format!("{}-{number}", self.name))
+        self.numbers.clone().map(|number| format!("{}-{number}", self.name))
     }
 
     fn node(&self, name: &str) -> Result<Node> {
@@ -92,8 +100,11 @@ impl DevCluster {
 
         let label = ListParams::default().labels(&format!("{}={}", FakeNodes::LABEL, nodes.name));
         self.until("the fake nodes to be Ready", || async {
-            let ready = api.list(&label).await?.iter().filter(|node| is_ready(node)).count();
-            ensure!(ready >= nodes.count, "{ready} of {} are", nodes.count);
+            let found = api.list(&label).await?;
+            let ready: BTreeSet<String> =
+                found.iter().filter(|node| is_ready(node)).map(ResourceExt::name_any).collect();
+            let late = nodes.names().find(|name| !ready.contains(name));
+            ensure!(late.is_none(), "{} are, {late:?} is not", ready.len());
             Ok(())
         })
         .await
@@ -114,12 +125,11 @@ impl DevCluster {
         let of_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
         let pods = Api::<Pod>::all(client.clone()).list(&of_node).await?.items;
         for pod in &pods {
-            let name = pod.metadata.name.as_deref().context("a pod without name")?;
-            let namespace = pod.metadata.namespace.as_deref().context("a pod without namespace")?;
-            let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            let (name, namespace) = (pod.name_any(), pod.namespace().context("a pod without namespace")?);
+            let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
             let failed = Patch::Merge(json!({ "status": { "phase": "Failed" } }));
-            api.patch_status(name, &PatchParams::default(), &failed).await?;
-            api.delete(name, &DeleteParams::default().grace_period(0)).await?;
+            api.patch_status(&name, &PatchParams::default(), &failed).await?;
+            api.delete(&name, &DeleteParams::default().grace_period(0)).await?;
         }
         Ok(pods.len())
     }
