@@ -8,4 +8,5 @@ mod faults;
 mod gitops;
 mod life;
 mod node_scope;
+mod nodes;
 mod support;

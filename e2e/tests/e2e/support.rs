@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 mod life;
+mod nodes;
 mod objects;
 
 pub use life::alone_with_default_classes;
+pub use nodes::{node_of, places};
 pub use objects::*;
 
 /// How long anything may take here: the machine is shared.
