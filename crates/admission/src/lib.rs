@@ -1,12 +1,15 @@
 //! Pod admission: AdmissionReview → what was read live → pure mutate and validate functions → JSON patch.
-//! No port is chosen here and nothing is written; a denial is a sentence that ends in what to do.
+//! No port is chosen here, and nothing is written but the claims that a pod's annotations ask for; a denial is a sentence that ends in what to do.
 
 mod annotations;
 mod block;
+mod classes;
 mod companion;
 mod edit;
 mod grants;
+mod identity;
 mod lookup;
+mod making;
 mod metrics;
 mod mutate;
 mod pod;
@@ -19,6 +22,8 @@ mod tls;
 mod validate;
 mod wait;
 mod webhooks;
+mod wishes;
+mod workloads;
 
 #[cfg(test)]
 mod testing;

@@ -51,7 +51,7 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         let Some(run) = claim.run() else { return };
         let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
-        let pod = Pod { key: key_of_pod, ports: run.iter().collect() };
+        let pod = Pod { key: key_of_pod, ports: run.iter().collect(), own: None };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;

@@ -128,8 +128,17 @@ impl Server {
                 if let Some(it) = again.iter().find(|it| !full(it)) {
                     return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
                 }
+                let preferred = claim.preference().filter(|run| {
+                    let all = run.iter().all(|port| self.is_free_in(claim, class, port, *run));
+                    all && !self.is_beyond(claim, class, Some(*run))
+                });
                 match claim.wanted {
                     _ if !again.is_empty() => Reason::QuotaExceeded,
+                    _ if let Some(run) = preferred => {
+                        return Some(format!(
+                            "Pending ({reason}), though {run}, which it prefers, can be had"
+                        ));
+                    }
                     Some(first) => return self.unsettled_wish(claim, class, first, reason),
                     None if self.is_beyond(claim, class, None) => Reason::QuotaExceeded,
                     None if self.free(claim, class).is_some() => Reason::Bound,
@@ -211,6 +220,12 @@ impl Server {
     }
 
     fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
+        let first = claim.wanted.unwrap_or(port);
+        Run::new(first, 1).is_some_and(|run| self.is_free_in(claim, class, port, run))
+    }
+
+    /// The number can be had by the claim as one of these.
+    fn is_free_in(&self, claim: &Claim, class: &Class, port: Port, run: Run) -> bool {
         let promised =
             |other: &Claim| other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(port, &claim.key.namespace)
@@ -221,7 +236,7 @@ impl Server {
                     Some(key) if *key == claim.key => true,
                     Some(key) => {
                         let lives = |former: &Claim| !former.deleting && it.belongs_to(&former.uid);
-                        claim.wanted.is_some()
+                        claim.asks_for(run.first)
                             && it.holder.is_some()
                             && key.namespace == claim.key.namespace
                             && !self.claims.get(key).is_some_and(lives)

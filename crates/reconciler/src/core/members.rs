@@ -55,7 +55,9 @@ impl Core {
             None if hostport.kept_for.as_ref().is_none_or(|kept| *kept == claim.key) => Member::Nobodys,
             Some(holder) if holder.key == claim.key => Member::Again,
             Some(holder)
-                if claim.wanted.is_some() && holder.key.namespace == *namespace && self.has_left(holder) =>
+                if claim.asks_for(run.first)
+                    && holder.key.namespace == *namespace
+                    && self.has_left(holder) =>
             {
                 Member::Handed(holder.clone())
             }

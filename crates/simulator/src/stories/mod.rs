@@ -2,6 +2,7 @@
 //! (`traces`), and replies that come at the wrong moment (`races`).
 
 mod drive;
+mod preferences;
 mod races;
 mod scenes;
 mod traces;

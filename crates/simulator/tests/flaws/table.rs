@@ -24,7 +24,7 @@ pub const FLAWS: &[Flaw] = &[
         file: "release.rs",
         find: "self.lists.want(Some(namespace), Curious::Port(port));",
         wrong: "let carrier = self.known.carrier_in(port, &namespace).cloned();
-                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [port].into() }).into_iter().collect();
+                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [port].into(), own: None }).into_iter().collect();
                 self.port_sees_pods(port, Ok(&pods));",
     },
     Flaw {

@@ -169,7 +169,7 @@ async fn a_pod_that_asks_for_nonsense_is_told_what_to_do() -> Result<()> {
             "not supported by this version",
         ),
         (pod_with("typo", json!({"clam.hostport.io/web": "web"}), plain()), "not supported by this version"),
-        (pod_with("perpod", json!({"claim.hostport.io/web": "web-$(POD_INDEX)"}), plain()), "claims per pod"),
+        (pod_with("perpod", json!({"claim.hostport.io/web": "web-$(POD_INDEX)"}), plain()), "has no index"),
         (pod_with("block", json!({"claim.hostport.io/web": "web/1"}), plain()), "asks for number 1 of claim"),
         (
             pod_with("option", ours(json!({"options.hostport.io/web": "Fast"})), plain()),
