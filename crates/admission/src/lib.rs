@@ -1,5 +1,6 @@
-//! Pod admission: AdmissionReview → what was read live → pure mutate and validate functions → JSON patch.
-//! No port is chosen here, and nothing is written but the claims that a pod's annotations ask for; a denial is a sentence that ends in what to do.
+//! Pod admission: AdmissionReview → what is known and was read live → pure mutate and validate functions → JSON patch.
+//! No port is chosen here, and nothing is written but the claims that a pod's annotations ask for; a denial is a
+//! sentence that ends in what to do.
 
 mod annotations;
 mod block;
@@ -8,11 +9,13 @@ mod companion;
 mod edit;
 mod grants;
 mod identity;
+mod known;
 mod lookup;
 mod making;
 mod metrics;
 mod mutate;
 mod pod;
+mod reads;
 mod refusal;
 mod review;
 mod run;

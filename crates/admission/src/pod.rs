@@ -45,7 +45,7 @@ pub(crate) struct Owner {
     #[serde(deserialize_with = "nullable")]
     pub(crate) uid: String,
     #[serde(deserialize_with = "nullable")]
-    controller: bool,
+    pub(crate) controller: bool,
 }
 
 impl Owner {

@@ -24,11 +24,12 @@ use crate::{
     Metrics, Serving,
     annotations::{Plan, told_before},
     grants::{Asking, Unsettled, settle},
-    lookup::{Lookup, ReadError},
+    lookup::Lookup,
     making::{Maker, Making},
     metrics::{Outcome, Webhook},
     mutate::{Decision, Draft, targets},
     pod::Pod,
+    reads::ReadError,
     refusal::Refusal,
     review::{Answer, Request, Verdict},
     validate::{self, Managed},
@@ -59,8 +60,8 @@ struct Inner {
 }
 
 impl Admission {
-    /// Reads claims, HostPorts, classes and namespaces by `client`; needs `get` on these and `list` on claims,
-    /// HostPorts and classes. Makes claims that annotations ask for: `create` and `patch` on claims.
+    /// Reads claims, HostPorts, classes and namespaces by `client`; needs `get` on these, `list` on claims, HostPorts
+    /// and classes, and `watch` on claims. Makes claims that annotations ask for: `create` and `patch` on claims.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         let waits = Waits::new(metrics.waits.clone());
         Self(Arc::new(Inner {
@@ -70,6 +71,11 @@ impl Admission {
             waits,
             metrics,
         }))
+    }
+
+    /// Watches claims, for as long as it is polled. Without it all is right, but each pod waits for more reads.
+    pub async fn watch(&self, client: Client) {
+        self.0.lookup.known().watch(client).await;
     }
 }
 
@@ -272,7 +278,7 @@ impl Inner {
         let draft = Draft::new(&request.object, pod, plan)?;
         let mut wait = None;
         loop {
-            let standings = self.lookup.claims(asking.namespace, plan.claims()).await?;
+            let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -298,9 +304,10 @@ impl Inner {
         let plan = Plan::of(pod)?;
         let asking = asking(request, pod)?;
         let namespace = asking.namespace;
-        let allows = (managed && pod.host_network()).then(|| self.lookup.allows_host_network(namespace));
+        let allows =
+            (managed && pod.host_network()).then(|| self.lookup.reads().allows_host_network(namespace));
         let told = told(pod, &plan);
-        let claims = self.lookup.claims_again(namespace, &told);
+        let claims = self.lookup.believed(namespace, &told);
         let (standings, allowed) = futures::join!(claims, OptionFuture::from(allows));
         if let Some(allowed) = allowed {
             validate::host_network(pod, namespace, allowed?)?;

@@ -6,10 +6,10 @@ use axum::{
     extract::Request as Call,
     http::{Method, Uri},
 };
-use crds::{HostPort, HostPortClaim};
+use crds::{HostPort, HostPortClaim, HostPortPhase};
+use kube::runtime::watcher::Event;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
 use tower::ServiceExt;
 
 use super::*;
@@ -26,7 +26,6 @@ struct Cluster(Arc<World>);
 struct World {
     objects: Mutex<HashMap<String, Value>>,
     reads: Mutex<Vec<String>>,
-    together: Mutex<Option<Arc<Barrier>>>,
     broken: Mutex<Option<Broken>>,
 }
 
@@ -82,10 +81,6 @@ impl Cluster {
             Some(Broken::Hangs) => std::future::pending::<()>().await,
             None => {}
         }
-        let together = self.0.together.lock().unwrap().clone();
-        if let Some(together) = together {
-            together.wait().await;
-        }
         let objects = self.0.objects.lock().unwrap();
         if path.ends_with("/hostportclaims") {
             let metadata = |one: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": one["metadata"]});
@@ -101,10 +96,27 @@ impl Cluster {
         }
     }
 
+    /// Without a watch.
     fn webhooks(&self) -> Router {
+        router(self.admission())
+    }
+
+    /// With a watch that has shown these claims and tells no more.
+    fn webhooks_that_know(&self, claims: impl IntoIterator<Item = HostPortClaim>) -> Router {
+        let admission = self.admission();
+        claims.into_iter().for_each(|claim| admission.0.lookup.known().apply(Event::Apply(claim)));
+        router(admission)
+    }
+
+    fn admission(&self) -> Admission {
         let cluster = self.clone();
         let api = Router::new().fallback(move |call: Call| cluster.clone().serve(call));
-        router(Admission::new(Client::new(api, "default"), Metrics::default()))
+        Admission::new(Client::new(api, "default"), Metrics::default())
+    }
+
+    /// What was read since this was asked last.
+    fn reads(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.reads.lock().unwrap())
     }
 }
 
@@ -320,18 +332,65 @@ async fn a_dry_run_is_allowed_with_a_warning_and_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_claim_and_its_host_port_are_read_in_parallel() {
+async fn a_known_claim_costs_one_read_that_the_mutation_begins_and_the_validation_awaits() {
     let cluster = shop();
-    let webhooks = cluster.webhooks();
-    let pod = mutated(&webhooks, &review(USER, &pod())).await;
-    ask(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
-    *cluster.0.together.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
+    let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
 
-    for path in [PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE] {
-        cluster.0.reads.lock().unwrap().clear();
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+    for path in [PATH_ANNOTATED, PATH_MANAGED] {
         assert_eq!(ask(&webhooks, path, &review(USER, &pod)).await["allowed"], true);
-        assert_eq!(cluster.0.reads.lock().unwrap().len(), 2);
     }
+    assert_eq!(cluster.reads(), ["/apis/hostport.io/v1alpha1/hostports/9000"]);
+    // A reading of more than a second is old; so is none, at another replica.
+    tokio::time::advance(Duration::from_millis(1001)).await;
+    assert_eq!(ask(&webhooks, PATH_MANAGED, &review(USER, &pod)).await["allowed"], true);
+    assert_eq!(cluster.reads(), ["/apis/hostport.io/v1alpha1/hostports/9000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_mutation_proposes_no_validation_believes() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
+    cluster.breaks(Broken::Hangs);
+
+    let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+    assert_eq!(pod["spec"]["containers"][0]["ports"][0]["hostPort"], 9000);
+    let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
+    assert!(said.contains("could not"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_was_taken_back_is_refused_whatever_the_watch_knows() {
+    let released = |mut port: HostPort| {
+        port.spec.phase = HostPortPhase::Released;
+        port
+    };
+    let of_another = |mut port: HostPort| {
+        port.spec.claim_ref.as_mut().unwrap().uid = Some("uid-of-the-next".into());
+        port
+    };
+    for port in [released(grant("web", 9000)), of_another(grant("web", 9000))] {
+        let cluster = Cluster::default().granted(port);
+        let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
+
+        let pod = mutated(&webhooks, &review(USER, &pod())).await;
+
+        let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
+        assert!(said.contains("does not exist"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_made_again_with_another_number_is_told_by_its_next_pod() {
+    let cluster = Cluster::default().granted(grant("web", 9005)).with(bound_claim("web", 9005));
+    let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
+
+    let old = mutated(&webhooks, &review(USER, &pod())).await;
+
+    let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &old)).await;
+    assert!(said.contains("9005"), "{said}");
 }
 
 #[tokio::test]
@@ -348,28 +407,14 @@ async fn a_claim_made_again_with_another_number_is_read_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_validation_believes_what_the_mutation_of_the_pod_has_just_read_once() {
-    let cluster = shop();
-    let webhooks = cluster.webhooks();
-    let pod = mutated(&webhooks, &review(USER, &pod())).await;
-    let reads = || std::mem::take(&mut *cluster.0.reads.lock().unwrap()).len();
-    reads();
-
-    for (path, expected) in [(PATH_ANNOTATED, 0), (PATH_ANNOTATED, 2), (PATH_MANAGED, 2)] {
-        assert_eq!(ask(&webhooks, path, &review(USER, &pod)).await["allowed"], true);
-        assert_eq!(reads(), expected);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_claim_deleted_after_the_mutation_is_noticed_by_a_validation_a_second_later() {
-    for path in [PATH_MANAGED, PATH_ANNOTATED] {
+async fn a_claim_that_is_being_deleted_is_refused_once_the_watch_has_said_so() {
+    for path in [PATH_MUTATE, PATH_MANAGED, PATH_ANNOTATED] {
         let cluster = shop();
-        let webhooks = cluster.webhooks();
-        let pod = mutated(&webhooks, &review(USER, &pod())).await;
+        let pod = mutated(&cluster.webhooks(), &review(USER, &pod())).await;
+        let leaving = terminating(bound_claim("web", 9000));
+        cluster.put(leaving.clone());
 
-        cluster.put(terminating(bound_claim("web", 9000)));
-        tokio::time::advance(Duration::from_millis(1001)).await;
+        let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000), leaving]);
 
         let said = refusal(&webhooks, path, &review(USER, &pod)).await;
         assert!(said.contains("is being deleted"), "{said}");
@@ -379,13 +424,14 @@ async fn a_claim_deleted_after_the_mutation_is_noticed_by_a_validation_a_second_
 #[tokio::test(start_paused = true)]
 async fn a_number_that_the_mutation_did_not_write_is_not_believed() {
     let cluster = shop().granted(grant("web", 9001));
-    let webhooks = cluster.webhooks();
-    let mut pod = mutated(&webhooks, &review(USER, &pod())).await;
-    pod["metadata"]["annotations"]["port.hostport.io/web"] = json!("9001");
-    pod["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(9001);
+    for webhooks in [cluster.webhooks(), cluster.webhooks_that_know([bound_claim("web", 9000)])] {
+        let mut pod = mutated(&webhooks, &review(USER, &pod())).await;
+        pod["metadata"]["annotations"]["port.hostport.io/web"] = json!("9001");
+        pod["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(9001);
 
-    let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
-    assert!(said.contains("9000"), "{said}");
+        let said = refusal(&webhooks, PATH_ANNOTATED, &review(USER, &pod)).await;
+        assert!(said.contains("9000"), "{said}");
+    }
 }
 
 #[tokio::test]

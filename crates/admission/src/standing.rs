@@ -1,5 +1,5 @@
-//! How a claim stands, judged from the claim and its HostPort as they were read live. Status alone is never
-//! proof: a tenant may write it.
+//! How a claim stands, judged from the claim and its HostPort, which was read live. Status alone is never proof: a
+//! tenant may write it.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,22 @@ pub(crate) enum Outlook {
     Never,
 }
 
+/// Which claim: of a name there may be others before and after it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) uid: &'a str,
+}
+
+impl<'a> Identity<'a> {
+    fn of(claim: &'a HostPortClaim) -> Self {
+        let field = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
+        let metadata = &claim.metadata;
+        Self { namespace: field(&metadata.namespace), name: field(&metadata.name), uid: field(&metadata.uid) }
+    }
+}
+
 /// Who holds a number, seen from one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
@@ -65,11 +81,18 @@ pub(crate) fn believe<'a>(
     }
     match said(claim) {
         None => unbound(claim),
-        Some(run) => {
-            let confirmed = |number| ports.clone().into_iter().any(|port| confirms(port, claim, number));
-            if run.iter().all(confirmed) { Standing::Held(run) } else { Standing::Disproved(run.first) }
-        }
+        Some(run) if confirmed(Identity::of(claim), run, ports) => Standing::Held(run),
+        Some(run) => Standing::Disproved(run.first),
     }
+}
+
+/// The HostPort of each of the numbers says that it is this very claim's.
+pub(crate) fn confirmed<'a>(
+    claim: Identity<'_>,
+    run: Run,
+    ports: impl IntoIterator<Item = &'a HostPort> + Clone,
+) -> bool {
+    run.iter().all(|number| ports.clone().into_iter().any(|port| confirms(port, claim, number)))
 }
 
 /// The number that a pod of the claim is given, of a block the first; none if the pod is refused. `ports` are the
@@ -85,9 +108,10 @@ pub fn believed<'a>(
 pub(crate) fn holder(port: &HostPort, claim: &HostPortClaim) -> Holder {
     let number = port.spec.port;
     let deleted = claim.metadata.deletion_timestamp.is_some();
+    let identity = Identity::of(claim);
     match said(claim) {
-        _ if deleted && belongs(port, claim) => Holder::Terminating(claim.name_any()),
-        Some(run) if !deleted && run.contains(number) && confirms(port, claim, number) => Holder::Claim,
+        _ if deleted && belongs(port, identity) => Holder::Terminating(claim.name_any()),
+        Some(run) if !deleted && run.contains(number) && confirms(port, identity, number) => Holder::Claim,
         _ => Holder::Nobody,
     }
 }
@@ -99,15 +123,13 @@ pub(crate) fn claim_of<'a>(port: &'a HostPort, namespace: &str) -> Option<&'a st
     Some(&claim.name)
 }
 
-fn confirms(port: &HostPort, claim: &HostPortClaim, number: Port) -> bool {
+fn confirms(port: &HostPort, claim: Identity<'_>, number: Port) -> bool {
     port.spec.port == number && belongs(port, claim)
 }
 
-fn belongs(port: &HostPort, claim: &HostPortClaim) -> bool {
-    let metadata = &claim.metadata;
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    claim_of(port, namespace).is_some_and(|name| Some(name) == metadata.name.as_deref())
-        && port.spec.claim_ref.as_ref().and_then(|held| held.uid.as_deref()) == metadata.uid.as_deref()
+fn belongs(port: &HostPort, claim: Identity<'_>) -> bool {
+    claim_of(port, claim.namespace) == Some(claim.name)
+        && port.spec.claim_ref.as_ref().and_then(|held| held.uid.as_deref()) == Some(claim.uid)
 }
 
 fn unbound(claim: &HostPortClaim) -> Standing {

@@ -56,10 +56,6 @@ impl Make {
     pub(crate) fn is_unnamed(&self) -> bool {
         matches!(&self.kind, Kind::ForPod { told_by } if *told_by == self.claim)
     }
-
-    pub(crate) fn is_for_pod(&self) -> bool {
-        matches!(self.kind, Kind::ForPod { .. })
-    }
 }
 
 /// What the annotations say of one port besides its claim.

@@ -5,7 +5,7 @@ mod cases;
 
 use std::collections::BTreeSet;
 
-use kube::core::cel::{Validator, apply_defaults};
+use kube_cel::{Validator, apply_defaults};
 use serde_json::Value;
 
 use cases::Verdict;

@@ -131,12 +131,14 @@ impl Process {
         let own_namespace = options.target.namespace.clone();
         self.parts.spawn(async move {
             let admission = ::admission::Admission::new(client.clone(), metrics);
+            let claims = admission.clone();
             let install = async {
                 definitions::established(&watching).await?;
                 let install = || ::admission::install(&client, &target, serving.ca_pem(), &own_namespace);
                 definitions::patiently(install).await?;
                 readiness.one_is_ready();
-                std::future::pending::<anyhow::Result<()>>().await
+                claims.watch(watching.clone()).await;
+                anyhow::bail!("the watch of claims ended")
             };
             let served = tokio::select! {
                 served = ::admission::serve(admission, listener, &serving, stopped) => served,

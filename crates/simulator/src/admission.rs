@@ -1,10 +1,11 @@
-//! Pods on their way through admission: mutation reads claim and HostPorts, one after the other, validation
-//! believes that reading or makes a new one, and within 34 s of its beginning the pod is stored, or never.
+//! Pods on their way through admission: what a watch, which may be silent, knows of the claim, or a read of it; then
+//! the HostPorts, read live. The validation believes that reading or makes a new one, and within 34 s of its beginning
+//! the pod is stored, or never.
 //! What is believed is judged by the very function of `admission`. A pod of a block carries all of its numbers,
 //! whose HostPorts are read at one moment: it is one LIST.
 
 use allocator::Port;
-use crds::HostPortClaimStatus;
+use crds::{ClaimRef, HostPortClaimStatus, HostPortSpec};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use reconciler::seen::{Claim, HostPort, Key, Pod, Uid};
 use serde_json::json;
@@ -22,6 +23,8 @@ const IN_FLIGHT: i64 = 34_000;
 const LIMIT: i64 = 8_000;
 /// How old the mutation's reading may be that the validation believes (`admission/src/lookup.rs`, `FRESH`).
 const FRESH: i64 = 1_000;
+/// How old a watch's knowledge of a claim may be: a watch that is silent for longer is begun anew.
+const SILENT: i64 = 30_000;
 
 /// A pod whose creation is in flight inside the API server.
 #[derive(Clone, Debug)]
@@ -40,14 +43,14 @@ pub struct Admission {
 #[derive(Clone, Debug)]
 enum Stage {
     ClaimRead(Box<Claim>),
-    HostPortsRead(Vec<HostPort>),
+    ClaimKnown(Box<Claim>),
     Mutated,
     Validated,
 }
 
 impl World {
-    /// A pod of the claim comes to admission: the first of its two reads. The other may come later.
-    pub fn admit(&mut self, name: &str, key: &Key, claim_first: bool) {
+    /// A pod of the claim comes to admission: what is known or read of the claim now. The HostPorts are read later.
+    pub fn admit(&mut self, name: &str, key: &Key, by_watch: bool) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         let Some(run) = claim.run() else { return };
         let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
@@ -58,16 +61,15 @@ impl World {
         }
         self.note(|_| format!("pod {name} of {key}={} comes to admission, port {run}", claim.uid));
         let uid = claim.uid.clone();
-        let stage = match claim_first {
-            true => Stage::ClaimRead(Box::new(claim)),
-            // The numbers are remembered from an earlier pod.
-            false => Stage::HostPortsRead(self.server.read(&pod.ports)),
+        let stage = match by_watch {
+            true => Stage::ClaimKnown(Box::new(claim)),
+            false => Stage::ClaimRead(Box::new(claim)),
         };
         let (key, began) = (key.clone(), self.server.now);
         self.admissions.push(Admission { pod, key, claim: uid, stage, began, excused: false });
     }
 
-    /// The next step of an admission: the second read, or the validation. A pod that fails is refused.
+    /// The next step of an admission: the read of the HostPorts, or the validation. A pod that fails is refused.
     pub fn admit_on(&mut self, at: usize) {
         let it = self.admissions[at].clone();
         let ports = &*it.pod.ports;
@@ -75,11 +77,12 @@ impl World {
         let claim = self.server.claims.get(&it.key);
         let hostports = self.server.read(ports);
         let passes = match &it.stage {
-            Stage::ClaimRead(_) | Stage::HostPortsRead(_) if age > LIMIT => None,
+            Stage::ClaimRead(_) if age > LIMIT => None,
+            Stage::ClaimKnown(_) if age > SILENT => None,
             Stage::ClaimRead(claim) => judge(claim, &hostports, ports),
-            // Disbelief needs HostPorts that were read after the claim.
-            Stage::HostPortsRead(early) => {
-                claim.and_then(|claim| judge(claim, early, ports).or_else(|| judge(claim, &hostports, ports)))
+            // Where the watch and the HostPorts do not agree the claim is read.
+            Stage::ClaimKnown(known) => {
+                judge(known, &hostports, ports).or_else(|| judge(claim?, &hostports, ports))
             }
             Stage::Mutated if age <= FRESH => {
                 if claim.and_then(|claim| judge(claim, &hostports, ports)).is_none() {
@@ -99,7 +102,15 @@ impl World {
             self.admissions.swap_remove(at);
             return;
         };
-        let stage = if matches!(it.stage, Stage::Mutated) { Stage::Validated } else { Stage::Mutated };
+        let stage = match it.stage {
+            Stage::Mutated => Stage::Validated,
+            // The watch knew of the claim before the pod came.
+            Stage::ClaimKnown(_) => {
+                self.admissions[at].began = self.server.now;
+                Stage::Mutated
+            }
+            _ => Stage::Mutated,
+        };
         (self.admissions[at].claim, self.admissions[at].stage) = (uid, stage);
     }
 
@@ -128,7 +139,7 @@ impl World {
     /// A pod of the claim that comes through at once.
     pub fn run_pod(&mut self, name: &str, key: &Key) {
         let at = self.admissions.len();
-        self.admit(name, key, true);
+        self.admit(name, key, false);
         for _ in 0..2 {
             if self.admissions.len() > at {
                 self.admit_on(at);
@@ -142,7 +153,7 @@ impl World {
     /// `kubectl create --dry-run=server`: admission answers, nothing is stored and nothing remembered (I7).
     pub fn dry_run(&mut self, name: &str, key: &Key) {
         let (revision, coming) = (self.server.revision(), self.admissions.len());
-        self.admit(name, key, true);
+        self.admit(name, key, false);
         if self.admissions.len() > coming {
             self.tally.hit(Fault::DryRun);
             self.admit_on(coming);
@@ -188,14 +199,25 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     stored
 }
 
+thread_local! {
+    /// What a HostPort's spec has in it if nothing is said.
+    static BLANK: HostPortSpec = serde_json::from_value(json!({"port": 1, "class": "none"}))
+        .expect("a HostPort has no other fields that must be");
+}
+
 /// The HostPort as the API server shows it, with all that admission looks at.
 fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
-    let mut spec =
-        json!({"port": hostport.port.get(), "class": &*hostport.class, "phase": hostport.phase.as_str()});
-    if let Some(holder) = &hostport.holder {
-        let (namespace, name) = (&*holder.key.namespace, &*holder.key.name);
-        spec["claimRef"] = json!({"namespace": namespace, "name": name, "uid": &*holder.uid});
-    }
-    let spec = serde_json::from_value(spec).expect("a HostPort has no other fields that must be");
+    let claim_ref = hostport.holder.as_ref().map(|holder| ClaimRef {
+        namespace: holder.key.namespace.to_string(),
+        name: holder.key.name.to_string(),
+        uid: Some(holder.uid.to_string()),
+    });
+    let spec = HostPortSpec {
+        port: crds::Port::new(hostport.port.get()).expect("a port is not 0"),
+        class: hostport.class.to_string(),
+        phase: hostport.phase,
+        claim_ref,
+        ..BLANK.with(Clone::clone)
+    };
     crds::HostPort::new(&hostport.port.to_string(), spec)
 }

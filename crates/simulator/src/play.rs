@@ -21,6 +21,8 @@ use crate::{
 
 /// Names of claims, in the order in which worlds have them.
 const CLAIMS: [&str; 4] = ["shop/a", "voice/a", "shop/b", "voice/b"];
+/// The same where the first two are of one namespace.
+const NEIGHBOURS: [&str; 4] = ["shop/a", "shop/b", "voice/a", "voice/b"];
 
 impl Setup {
     /// Carries out a step.
@@ -86,7 +88,7 @@ impl Setup {
 
     /// The name of a claim, counted round.
     pub fn key(&self, at: usize) -> Key {
-        key(CLAIMS[at % self.claims])
+        key(if self.neighbours { NEIGHBOURS } else { CLAIMS }[at % self.claims])
     }
 
     fn step_of_tenants(&self, world: &mut World, kind: Kind, a: usize, b: usize, number: Port) {
@@ -115,10 +117,11 @@ impl Setup {
             }
             Kind::Recreate => world.recreate_claim(&self.key(a)),
             Kind::Rename => {
-                world.rename_claim(&self.key(a), &key(["shop/c", "voice/c"][a % self.claims % 2]));
+                let before = self.key(a);
+                world.rename_claim(&before, &Key::new(&before.namespace, "c"));
             }
             Kind::Strip => world.strip_finalizers(&self.key(a)),
-            Kind::Admit => world.admit(name, &self.key(a), b.is_multiple_of(2)),
+            Kind::Admit => world.admit(name, &self.key(a), !b.is_multiple_of(2)),
             Kind::RunPod => world.run_pod(name, &self.key(a)),
             Kind::DryRun => world.dry_run(name, &self.key(a)),
             Kind::AdmitOn if !world.admissions.is_empty() => world.admit_on(b % world.admissions.len()),

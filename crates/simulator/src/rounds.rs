@@ -18,7 +18,8 @@ impl World {
         for kind in (0..KINDS.len()).filter(|kind| but != Some(*kind)) {
             busy |= self.deliver(index, kind, usize::MAX) > 0;
         }
-        if !busy {
+        // With no news it looks again only when its timer rings, as a process does.
+        if !busy && self.controllers[index].deadline().is_some_and(|at| at <= self.server.now) {
             self.poll(index);
         }
         let ids: Vec<_> = self.controllers[index].requests.keys().copied().collect();

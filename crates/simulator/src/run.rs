@@ -29,6 +29,8 @@ pub struct Run {
     pub time: Duration,
     /// Threads.
     pub jobs: usize,
+    /// Of these seeds only those whose worlds are small.
+    pub small: bool,
 }
 
 /// What came of them.
@@ -36,6 +38,8 @@ pub struct Run {
 pub struct Summary {
     /// Schedules played.
     pub schedules: u64,
+    /// Those of them whose worlds are small, and how long their threads were at them in all.
+    pub small: (u64, Duration),
     /// Requests that controllers made in them.
     pub requests: u64,
     /// How long it took.
@@ -66,10 +70,17 @@ impl Run {
             while !failed.load(Ordering::Relaxed) && begin.elapsed() < self.time {
                 let from = next.fetch_add(BATCH, Ordering::Relaxed);
                 let to = (from + BATCH).min(self.most);
-                for at in from..to {
-                    let seed = self.seed.wrapping_add(at);
+                for seed in (from..to).map(|at| self.seed.wrapping_add(at)) {
+                    let is_small = Schedule::is_small(seed);
+                    if self.small && !is_small {
+                        continue;
+                    }
+                    let begin = Instant::now();
                     let report = Schedule::of(seed).play();
                     mine.add(seed, &report);
+                    if is_small {
+                        mine.small = (mine.small.0 + 1, mine.small.1 + begin.elapsed());
+                    }
                     if mine.failure.is_some() {
                         failed.store(true, Ordering::Relaxed);
                         break;
@@ -101,6 +112,7 @@ impl Summary {
     fn merge(&mut self, other: Summary) {
         self.schedules += other.schedules;
         self.requests += other.requests;
+        self.small = (self.small.0 + other.small.0, self.small.1 + other.small.1);
         self.faults += &other.faults;
         let earlier = |mine: &Failure| other.failure.as_ref().is_none_or(|others| mine.seed <= others.seed);
         if !self.failure.as_ref().is_some_and(earlier) {
@@ -114,6 +126,9 @@ impl fmt::Display for Summary {
         let seconds = self.elapsed.as_secs_f64();
         let speed = self.schedules as f64 / seconds.max(0.001);
         writeln!(f, "{} schedules in {seconds:.1} s, {speed:.0} a second", self.schedules)?;
+        let (small, time) = self.small;
+        let speed = small as f64 / time.as_secs_f64().max(0.001);
+        writeln!(f, "{small:>14}  of them in small worlds, {speed:.0} a second for each core")?;
         writeln!(f, "{:>14}  requests of controllers; what they met:", self.requests)?;
         write!(f, "{}", self.faults)
     }

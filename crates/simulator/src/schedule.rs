@@ -70,6 +70,11 @@ impl Schedule {
         Self { setup, steps }
     }
 
+    /// Whether the world of this seed is small.
+    pub fn is_small(seed: u64) -> bool {
+        Size::of(&mut Random::new(seed)) == Size::Small
+    }
+
     /// Plays it and lets it come to rest.
     pub fn play(&self) -> Report {
         let world = self.in_world(self.setup.world(&self.steps));

@@ -78,6 +78,10 @@ setup! {
     two_classes: bool,
     /// Claims ask for several numbers, too.
     blocks: bool,
+    /// The first two claims are of one namespace.
+    neighbours: bool,
+    /// Each controller draws its own lots, so that two leaders pick different numbers.
+    own_lots: bool,
     /// How far the second controller's wall clock is off, milliseconds.
     skew: i64,
     /// The kind whose watch is far behind all others, if one of them.
@@ -99,6 +103,8 @@ impl Setup {
             warm: random.below(claims + 1),
             ports: 1 + random.below(ports) as u16 + if blocks { 2 } else { 0 },
             blocks,
+            neighbours: random.one_in(3),
+            own_lots: random.one_in(2),
             policy: if random.one_in(4) { ReclaimPolicy::Retain } else { ReclaimPolicy::Delete },
             delay: random.of(&[60, 60, 60, 60, 90, 0]),
             two_classes: random.one_in(if size == Size::Small { 8 } else { 3 }),
@@ -120,6 +126,7 @@ impl Setup {
         let others = [Kind::Kill, Kind::Repeat, Kind::Fail, Kind::Restore];
         world.judge.alone = self.controllers == 1 && !has(&others);
         world.binds_in_flight = self.binds_in_flight;
+        world.own_lots = self.own_lots;
         let mut games = class("games", 9000, 8999 + self.ports);
         (games.policy, games.reuse_delay) = (self.policy, Duration::from_secs(self.delay));
         (games.is_default, games.strategy) = (true, self.strategy);
@@ -156,6 +163,8 @@ impl Default for Setup {
             delay: 60,
             two_classes: false,
             blocks: false,
+            neighbours: false,
+            own_lots: false,
             skew: 0,
             slow: KINDS.len(),
             binds_in_flight: 128,

@@ -31,6 +31,8 @@ pub struct World {
     pub admissions: Vec<Admission>,
     pub judge: Judge,
     pub binds_in_flight: usize,
+    /// Each controller draws its own lots.
+    pub own_lots: bool,
     /// Requests that controllers have sent.
     pub sent: usize,
     /// Those of them that write.
@@ -52,6 +54,7 @@ impl World {
             admissions: Vec::new(),
             judge: Judge::default(),
             binds_in_flight: 128,
+            own_lots: false,
             sent: 0,
             writes: 0,
             tally: Tally::default(),
@@ -81,7 +84,8 @@ impl World {
     /// Starts a controller that knows nothing.
     pub fn start(&mut self) -> usize {
         let index = self.controllers.len();
-        let config = Config { binds_in_flight: self.binds_in_flight, seed: 1 };
+        let seed = if self.own_lots { 1 + index as u64 } else { 1 };
+        let config = Config { binds_in_flight: self.binds_in_flight, seed };
         self.controllers.push(Controller::new(config, self.server.now));
         (0..KINDS.len()).for_each(|kind| self.relist(index, kind));
         index
@@ -108,8 +112,9 @@ impl World {
     /// A watch breaks and begins again with a listing; events not delivered yet are never seen.
     pub fn relist(&mut self, index: usize, kind: usize) {
         let now = self.server.revision();
-        let listing = self.server.listing(kind).into_iter().map(|event| (now, event)).collect();
-        self.controllers[index].backlog[kind] = listing;
+        let backlog = &mut self.controllers[index].backlog[kind];
+        backlog.clear();
+        self.server.list(kind, |event| backlog.push_back((now, event)));
     }
 
     /// Keeps the store as it is, to be restored one day.
@@ -153,13 +158,17 @@ impl World {
         self.judge.remember(&self.server);
         let result = change(&mut self.server);
         let revision = self.server.revision();
-        for changed in std::mem::take(&mut self.server.changes) {
+        let mut changes = std::mem::take(&mut self.server.changes);
+        for changed in changes.drain(..) {
             self.judge.look(&self.server, actor, &changed);
-            let (kind, event) = changed.event();
-            for controller in self.controllers.iter_mut().filter(|it| it.blind.is_none()) {
-                controller.backlog[kind].push_back((revision, event.clone()));
+            let (kind, event) = changed.into_event();
+            let mut watching = self.controllers.iter_mut().filter(|it| it.blind.is_none());
+            if let Some(last) = watching.next_back() {
+                watching.for_each(|it| it.backlog[kind].push_back((revision, event.clone())));
+                last.backlog[kind].push_back((revision, event));
             }
         }
+        self.server.changes = changes;
         if let Some(words) = self.server.refused.pop() {
             self.judge.accuse(format!("a controller's write broke a validation rule: {words}"));
         }
@@ -245,16 +254,13 @@ impl World {
 
     /// The server carries a request out; the reply is on its way.
     pub fn land(&mut self, index: usize, id: ActionId) {
-        let Some(request) = self.controllers[index].requests.get_mut(&id) else { return };
-        let action = request.action.clone();
+        let Some(Request { action, .. }) = self.controllers[index].requests.remove(&id) else { return };
         let actor = self.controllers[index].actor();
         let outcome = self.carry_out(&action, actor);
         self.note(|_| {
             format!("controller {index}'s request lands: {} -> {}", words(&action), short(&outcome))
         });
-        if let Some(request) = self.controllers[index].requests.get_mut(&id) {
-            request.outcome = Some(outcome);
-        }
+        self.controllers[index].requests.insert(id, Request { action, outcome: Some(outcome) });
     }
 
     fn carry_out(&mut self, action: &Action, actor: Actor) -> Outcome {

@@ -26,6 +26,9 @@ struct Options {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "J")]
     jobs: Option<usize>,
+    /// Of the seeds play only those whose worlds are small (70 of a hundred)
+    #[arg(long)]
+    small: bool,
     /// Play only the schedule of --seed and tell all that happens in it
     #[arg(long)]
     trace: bool,
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         most: options.schedules.unwrap_or(u64::MAX),
         time: if options.schedules.is_some() { Duration::MAX } else { Duration::from_secs(options.seconds) },
         jobs: options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
+        small: options.small,
     };
     let summary = run.play();
     print!("{summary}");

@@ -163,46 +163,52 @@ impl Server {
 
     /// Someone outside the namespace uses the number.
     pub fn is_foreign(&self, port: Port, namespace: &str) -> bool {
+        let mut others = self.pods.values().filter(|pod| &*pod.key.namespace != namespace);
         self.services.values().any(|service| service.ports.contains(&port))
-            || self.carriers(port).iter().any(|pod| &*pod.namespace != namespace)
+            || others.any(|pod| pod.ports.contains(&port))
     }
 
-    /// A listing of everything of each kind, as a watch tells it.
-    pub fn listing(&self, kind: usize) -> Vec<Event> {
-        fn all<T: Clone>(objects: impl Iterator<Item = T>, event: fn(Change<T>) -> Event) -> Vec<Event> {
-            let listed = objects.map(|object| event(Change::Listed(object)));
-            std::iter::once(event(Change::Listing)).chain(listed).chain([event(Change::ListDone)]).collect()
+    /// Tells everything of a kind, as a watch that begins does.
+    pub fn list(&self, kind: usize, tell: impl FnMut(Event)) {
+        fn all<T: Clone>(
+            objects: impl Iterator<Item = T>,
+            event: fn(Change<T>) -> Event,
+            mut tell: impl FnMut(Event),
+        ) {
+            tell(event(Change::Listing));
+            objects.for_each(|object| tell(event(Change::Listed(object))));
+            tell(event(Change::ListDone));
         }
         match kind {
-            0 => all(self.claims.values().cloned(), Event::Claim),
-            1 => all(self.hostports.values().cloned(), Event::HostPort),
-            2 => all(self.pods.values().cloned(), Event::Pod),
-            3 => all(self.services.values().cloned(), Event::Service),
-            4 => all(self.classes.values().cloned(), Event::Class),
-            5 => all(self.namespaces.values().cloned(), Event::Namespace),
-            _ => all(self.quotas.values().cloned(), Event::Quota),
+            0 => all(self.claims.values().cloned(), Event::Claim, tell),
+            1 => all(self.hostports.values().cloned(), Event::HostPort, tell),
+            2 => all(self.pods.values().cloned(), Event::Pod, tell),
+            3 => all(self.services.values().cloned(), Event::Service, tell),
+            4 => all(self.classes.values().cloned(), Event::Class, tell),
+            5 => all(self.namespaces.values().cloned(), Event::Namespace, tell),
+            _ => all(self.quotas.values().cloned(), Event::Quota, tell),
         }
     }
 }
 
 impl Changed {
-    /// The kind, as in [`Server::listing`], and what a watch tells.
-    pub fn event(&self) -> (usize, Event) {
-        fn of<T: Clone>(before: Option<&T>, after: Option<&T>) -> Change<T> {
+    /// The kind, as in [`Server::list`], and what a watch tells.
+    pub fn into_event(self) -> (usize, Event) {
+        fn of<T>(before: Option<T>, after: Option<T>) -> Change<T> {
             match (before, after) {
-                (_, Some(after)) => Change::Applied(after.clone()),
-                (Some(before), None) => Change::Deleted(before.clone()),
+                (_, Some(after)) => Change::Applied(after),
+                (Some(before), None) => Change::Deleted(before),
                 (None, None) => unreachable!("nothing changed"),
             }
         }
         match self {
-            Changed::Claim(before, after) => (0, Event::Claim(of(before.as_ref(), after.as_ref()))),
-            Changed::HostPort(before, after) => (1, Event::HostPort(of(before.as_ref(), after.as_ref()))),
-            Changed::Pod(before, after) => (2, Event::Pod(of(before.as_ref(), after.as_ref()))),
-            Changed::Service(before, after) => (3, Event::Service(of(before.as_ref(), after.as_ref()))),
-            Changed::Class(before, after) => (4, Event::Class(of(before.as_ref(), after.as_ref()))),
-            Changed::Namespace(before, after) => (5, Event::Namespace(of(before.as_ref(), after.as_ref()))),
-            Changed::Quota(before, after) => (6, Event::Quota(of(before.as_ref(), after.as_ref()))),
+            Changed::Claim(before, after) => (0, Event::Claim(of(before, after))),
+            Changed::HostPort(before, after) => (1, Event::HostPort(of(before, after))),
+            Changed::Pod(before, after) => (2, Event::Pod(of(before, after))),
+            Changed::Service(before, after) => (3, Event::Service(of(before, after))),
+            Changed::Class(before, after) => (4, Event::Class(of(before, after))),
+            Changed::Namespace(before, after) => (5, Event::Namespace(of(before, after))),
+            Changed::Quota(before, after) => (6, Event::Quota(of(before, after))),
         }
     }
 }

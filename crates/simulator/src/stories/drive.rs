@@ -54,7 +54,7 @@ impl World {
 
     /// A pod of the claim has passed admission and is not stored yet.
     pub fn pod_in_flight(&mut self, name: &str, claim: &str) {
-        self.admit(name, &key(claim), true);
+        self.admit(name, &key(claim), false);
         let at = self.coming(name);
         self.admit_on(at);
         self.admit_on(at);
@@ -151,6 +151,25 @@ impl World {
             let controller = &self.controllers[index];
             if controller.requests.is_empty() && !controller.is_behind() {
                 self.pass(Duration::from_secs(1));
+            }
+        }
+        panic!("controller {index} never asks for it\n{}", self.story());
+    }
+
+    /// The same without news from its watches.
+    pub fn until_deaf(&mut self, index: usize, wanted: fn(&Action) -> bool) -> ActionId {
+        for _ in 0..500 {
+            self.poll(index);
+            let requests = &self.controllers[index].requests;
+            if let Some((id, _)) = requests.iter().find(|(_, request)| wanted(&request.action)) {
+                return *id;
+            }
+            match requests.first_key_value() {
+                Some((&id, _)) => {
+                    self.land(index, id);
+                    self.reply(index, id);
+                }
+                None => self.asleep(1),
             }
         }
         panic!("controller {index} never asks for it\n{}", self.story());

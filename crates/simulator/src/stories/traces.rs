@@ -64,35 +64,6 @@ fn c2_a_claim_is_not_lost_because_a_cache_shows_an_old_holder() {
 }
 
 #[test]
-fn c3_the_rest_begins_anew_with_every_version() {
-    let mut world = cluster(9000, 9000, 2);
-    world.judge.skewed = true;
-    world.controllers[1].skew = 3_600_000;
-    world.bound_claim("shop/a");
-    world.delete_claim(&key("shop/a"));
-    world.works(0);
-    world.works(1);
-    world.asleep(39);
-
-    world.claim("shop/a", None);
-    world.works(0);
-    world.pod_in_flight("p", "shop/a");
-    world.delete_claim(&key("shop/a"));
-    world.works(0);
-    world.relist(1, HOSTPORTS);
-    world.relist(1, CLAIMS);
-    world.asleep(5);
-    world.works(1);
-    world.asleep(25);
-    world.lands("p");
-    world.seconds(300);
-
-    let hostport = world.hostport(9000).expect("freed under a pod that was in flight");
-    assert_eq!(hostport.held_by.as_deref(), Some("pod shop/p"));
-    world.ends_well();
-}
-
-#[test]
 fn c4a_a_surplus_port_rests_because_a_pod_of_the_earlier_claim_may_be_in_flight() {
     let mut world = cluster(9000, 9001, 2);
     world.bound_claim("shop/a");

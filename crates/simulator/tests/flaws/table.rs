@@ -12,6 +12,21 @@ pub struct Flaw {
     pub wrong: &'static str,
 }
 
+/// Two of them at once: either guard is enough.
+pub const PAIRS: &[(&str, [&str; 2])] = &[
+    (
+        "a member of another block counts, and that block is freed while a status may name it (C6)",
+        ["a member of another block counts (C6)", "an undone block is freed while a status may name it (C6)"],
+    ),
+    (
+        "a number that a living claim is promised is free, picked or wanted (C7)",
+        [
+            "a number that a living claim is promised is picked (C7)",
+            "a number that a living claim is promised is free for who wants it (C7)",
+        ],
+    ),
+];
+
 pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "release without the live read of the claim",
@@ -147,10 +162,16 @@ pub const FLAWS: &[Flaw] = &[
         wrong: "false",
     },
     Flaw {
-        name: "a number that a living claim is promised is free (C7)",
+        name: "a number that a living claim is promised is picked (C7)",
         file: "known/claims.rs",
         find: "self.ledger.set_promised(port, «promised»)",
         wrong: "promised && false",
+    },
+    Flaw {
+        name: "a number that a living claim is promised is free for who wants it (C7)",
+        file: "members.rs",
+        find: "match (self.not_in_class(class, port), «self.promised_to_another(claim, port)») {",
+        wrong: "None::<Trouble>",
     },
     Flaw {
         name: "an Available number given away without a LIST (C8)",

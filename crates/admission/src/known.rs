@@ -1,0 +1,154 @@
+//! Claims as a watch last showed them: which numbers a claim says that it holds. Never proof, only a proposal: who
+//! believes it has read the HostPorts live, and found the very uid in them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crds::HostPortClaim;
+use futures::{Stream, StreamExt};
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{WatchStreamExt, watcher},
+};
+
+use crate::{run::Run, standing::said};
+
+/// A watch ends within this time, seconds, and is begun anew, so that a dead connection is noticed.
+const WATCH_LIMIT: u32 = 24;
+
+/// What a claim says that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Saying {
+    pub(crate) uid: Box<str>,
+    pub(crate) run: Run,
+}
+
+/// The sayings of all claims that are Bound and not being deleted. Nothing of the others.
+#[derive(Default)]
+pub(crate) struct Known {
+    sayings: Mutex<Sayings>,
+}
+
+#[derive(Default)]
+struct Sayings {
+    by_name: HashMap<Box<str>, HashMap<Box<str>, Saying>>,
+    /// A listing under way: what was known is good until it is complete.
+    listed: HashMap<Box<str>, HashMap<Box<str>, Saying>>,
+}
+
+impl Known {
+    /// What the claim says that it holds, if it was seen Bound and living.
+    pub(crate) fn saying(&self, namespace: &str, name: &str) -> Option<Saying> {
+        self.sayings().by_name.get(namespace)?.get(name).cloned()
+    }
+
+    /// Takes in what the watch tells, until it ends.
+    pub(crate) async fn watch(&self, client: Client) {
+        let config = watcher::Config::default().timeout(WATCH_LIMIT);
+        let claims = watcher(Api::<HostPortClaim>::all(client), config).default_backoff();
+        self.follow(claims).await;
+    }
+
+    async fn follow(&self, claims: impl Stream<Item = watcher::Result<watcher::Event<HostPortClaim>>>) {
+        let mut claims = std::pin::pin!(claims);
+        while let Some(change) = claims.next().await {
+            match change {
+                Ok(change) => self.apply(change),
+                Err(error) => tracing::warn!(%error, "the watch of claims failed, it is begun anew"),
+            }
+        }
+    }
+
+    pub(crate) fn apply(&self, change: watcher::Event<HostPortClaim>) {
+        let mut sayings = self.sayings();
+        let Sayings { by_name, listed } = &mut *sayings;
+        match change {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(claim) => put(listed, &claim),
+            watcher::Event::InitDone => *by_name = std::mem::take(listed),
+            watcher::Event::Apply(claim) => put(by_name, &claim),
+            watcher::Event::Delete(claim) => remove(by_name, &claim),
+        }
+    }
+
+    fn sayings(&self) -> MutexGuard<'_, Sayings> {
+        self.sayings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) {
+    let lives = claim.metadata.deletion_timestamp.is_none();
+    let run = said(claim).filter(|_| lives);
+    match (run, claim.uid()) {
+        (Some(run), Some(uid)) => {
+            let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+            let saying = Saying { uid: uid.into(), run };
+            sayings.entry(namespace.into()).or_default().insert(name.into(), saying);
+        }
+        _ => remove(sayings, claim),
+    }
+}
+
+fn remove(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) {
+    let namespace = claim.namespace().unwrap_or_default();
+    if let Some(names) = sayings.get_mut(&*namespace) {
+        names.remove(&*claim.name_any());
+        if names.is_empty() {
+            sayings.remove(&*namespace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+    use crate::testing::{bound_claim, claim, port, terminating};
+
+    fn said_by(known: &Known, name: &str) -> Option<u16> {
+        known.saying("shop", name).map(|saying| saying.run.first.get())
+    }
+
+    #[test]
+    fn only_a_bound_and_living_claim_says_what_it_holds() {
+        let known = Known::default();
+
+        known.apply(Event::Apply(claim("web", None)));
+        assert_eq!(said_by(&known, "web"), None);
+
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+        let saying = Saying { uid: "uid-web".into(), run: Run::one(port(9000)) };
+        assert_eq!(known.saying("shop", "web"), Some(saying));
+        assert_eq!(known.saying("elsewhere", "web"), None);
+
+        known.apply(Event::Apply(terminating(bound_claim("web", 9000))));
+        assert_eq!(said_by(&known, "web"), None);
+    }
+
+    #[test]
+    fn what_is_deleted_says_nothing_any_more() {
+        let known = Known::default();
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+
+        known.apply(Event::Delete(bound_claim("web", 9000)));
+
+        assert_eq!(said_by(&known, "web"), None);
+        assert!(known.sayings().by_name.is_empty());
+    }
+
+    #[test]
+    fn a_new_listing_counts_once_it_is_complete() {
+        let known = Known::default();
+        known.apply(Event::Apply(bound_claim("old", 9000)));
+
+        known.apply(Event::Init);
+        known.apply(Event::InitApply(bound_claim("new", 9001)));
+        assert_eq!((said_by(&known, "old"), said_by(&known, "new")), (Some(9000), None));
+
+        known.apply(Event::InitDone);
+        assert_eq!((said_by(&known, "old"), said_by(&known, "new")), (None, Some(9001)));
+    }
+}

@@ -1,0 +1,121 @@
+//! Live reads: each is bounded, and one that fails says nothing about the pod.
+
+use std::time::Duration;
+
+use crds::{
+    HostPort, HostPortClaim, Port,
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE},
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, PartialObjectMeta},
+};
+
+use crate::{run::Run, standing::Standing};
+
+/// A read that takes longer is given up; the whole answer has 8 s.
+const READ_LIMIT: Duration = Duration::from_secs(3);
+/// Names that a sentence offers for one that does not exist, and how many are looked at.
+const OFFERED: usize = 3;
+const LOOKED_AT: u32 = 200;
+
+/// A read that did not succeed. It says nothing about the pod.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(
+        "hostport could not read {what}: {source}. Nothing is wrong with the pod; create it again in a moment."
+    )]
+    Failed { what: String, source: Box<kube::Error> },
+    #[error(
+        "hostport could not read {what} in time. Nothing is wrong with the pod; create it again in a moment."
+    )]
+    Slow { what: String },
+}
+
+/// Reads from the API server, never from a cache.
+pub(crate) struct Reads {
+    client: Client,
+}
+
+impl Reads {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    pub(crate) async fn claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<HostPortClaim>, ReadError> {
+        let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), namespace);
+        within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await
+    }
+
+    pub(crate) async fn port(&self, number: Port) -> Result<Option<HostPort>, ReadError> {
+        let api: Api<HostPort> = Api::all(self.client.clone());
+        within(format!("HostPort {number}"), api.get_opt(&number.to_string())).await
+    }
+
+    /// The HostPorts of these numbers. Those of a block come by one LIST, with all others of the namespace.
+    pub(crate) async fn ports(&self, namespace: &str, run: Run) -> Result<Vec<HostPort>, ReadError> {
+        if !run.is_block() {
+            return Ok(self.port(run.first).await?.into_iter().collect());
+        }
+        let api: Api<HostPort> = Api::all(self.client.clone());
+        let params = ListParams::default().labels(&format!("{LABEL_CLAIM_NAMESPACE}={namespace}"));
+        let mut ports = within(format!("HostPorts {run}"), api.list(&params)).await?.items;
+        ports.retain(|port| run.contains(port.spec.port));
+        Ok(ports)
+    }
+
+    /// Names of claims that do exist. Without them the answer is the same, so a failed read is none.
+    pub(crate) async fn absent(&self, namespace: &str, name: &str) -> Standing {
+        let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default().limit(LOOKED_AT);
+        match within("HostPortClaims".to_owned(), api.list_metadata(&params)).await {
+            Err(_) => Standing::Absent { others: Vec::new(), more: true },
+            Ok(list) => {
+                let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
+                let more = names.len() > OFFERED;
+                Standing::Absent { others: nearest(names, name), more }
+            }
+        }
+    }
+
+    /// Whether the namespace's label allows hostNetwork.
+    pub(crate) async fn allows_host_network(&self, namespace: &str) -> Result<bool, ReadError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let found = within(format!("namespace {namespace:?}"), api.get_metadata_opt(namespace)).await?;
+        let label =
+            |found: PartialObjectMeta<Namespace>| found.labels().get(LABEL_ALLOW_HOST_NETWORK).cloned();
+        Ok(found.and_then(label).is_some_and(|value| value == "true"))
+    }
+}
+
+async fn within<T>(what: String, read: impl Future<Output = kube::Result<T>>) -> Result<T, ReadError> {
+    match tokio::time::timeout(READ_LIMIT, read).await {
+        Err(_) => Err(ReadError::Slow { what }),
+        Ok(Err(source)) => Err(ReadError::Failed { what, source: Box::new(source) }),
+        Ok(Ok(read)) => Ok(read),
+    }
+}
+
+/// Those that contain the wanted name, or are part of it, come first; then by the alphabet.
+fn nearest(mut names: Vec<String>, wanted: &str) -> Vec<String> {
+    names.sort_by_key(|name| (!(name.contains(wanted) || wanted.contains(name.as_str())), name.clone()));
+    names.truncate(OFFERED);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_offered_are_those_most_like_the_wanted_one() {
+        let names = ["api", "zz-web", "db", "cache", "staging-web"].map(str::to_owned).to_vec();
+
+        assert_eq!(nearest(names, "web"), ["staging-web", "zz-web", "api"]);
+    }
+}
