@@ -222,7 +222,7 @@ impl Maker {
             });
             all.get(owner).map_or(0, |recent| recent.made.len())
         };
-        if made < MANY || made % (MANY / 2) != 0 {
+        if made < MANY || !made.is_multiple_of(MANY / 2) {
             return Ok(());
         }
         let limit = u32::try_from(made).unwrap_or(u32::MAX);
