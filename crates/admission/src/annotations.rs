@@ -5,10 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     Port,
-    names::{ANNOTATION_CLAIM, ANNOTATION_OPTIONS, ANNOTATION_PORT, ANNOTATION_REF, GROUP},
+    names::{
+        ANNOTATION_ALLOCATED, ANNOTATION_BASE_PORT, ANNOTATION_CLAIM, ANNOTATION_CLASS, ANNOTATION_COUNT,
+        ANNOTATION_ENABLED, ANNOTATION_ENABLED_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OPTIONS,
+        ANNOTATION_OWN, ANNOTATION_PORT, ANNOTATION_REF, ANNOTATION_STRATEGY, ANNOTATION_WHEN_DELETED,
+        ANNOTATION_WHEN_SCALED, GROUP,
+    },
 };
 
-use crate::refusal::Refusal;
+use crate::{
+    identity::Identity,
+    pod::Pod,
+    refusal::Refusal,
+    wishes::{Ask, Make},
+};
+
+/// Annotations that `wishes` reads, or that admission itself has written.
+const KNOWN: [&str; 7] = [
+    ANNOTATION_ENABLED,
+    ANNOTATION_ENABLED_CLASS,
+    ANNOTATION_BASE_PORT,
+    ANNOTATION_STRATEGY,
+    ANNOTATION_ENABLED_OWN,
+    ANNOTATION_WHEN_DELETED,
+    ANNOTATION_WHEN_SCALED,
+];
 
 /// More claims than any pod has ports for; each costs two reads of the API server.
 const MAX_CLAIMS: usize = 128;
@@ -20,17 +41,30 @@ pub(crate) struct Plan {
     pub(crate) uses: Vec<Use>,
     /// The claims whose number the pod is only told, by name.
     pub(crate) refs: Vec<Ref>,
+    /// The claims that are made if they are not there.
+    pub(crate) makes: Vec<Make>,
 }
 
 /// `claim.hostport.io/<port-name>: <claim>`, or `<claim>/<index>`, and the options beside it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Use {
+    /// The annotation that asks for it.
+    pub(crate) key: String,
     pub(crate) port_name: String,
     pub(crate) claim: String,
     /// One number of the claim's block, by its place; otherwise all of them.
     pub(crate) index: Option<u16>,
     pub(crate) passthrough: bool,
     pub(crate) tcp_udp: bool,
+    /// The number is told by `hostport.io/allocated-<port-name>` as well.
+    pub(crate) allocated: bool,
+}
+
+impl Use {
+    pub(crate) fn of(key: &str, port_name: &str, claim: String, index: Option<u16>) -> Self {
+        let (key, port_name) = (key.to_owned(), port_name.to_owned());
+        Self { key, port_name, claim, index, passthrough: false, tcp_udp: false, allocated: false }
+    }
 }
 
 /// `ref.hostport.io/<NAME>: <claim>`, or `<claim>/<index>`.
@@ -44,16 +78,25 @@ pub(crate) struct Ref {
 /// One name that a pod is told a number under.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
-    prefix: &'static str,
+    by: By<'a>,
     pub(crate) name: &'a str,
     pub(crate) claim: &'a str,
     pub(crate) index: Option<u16>,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum By<'a> {
+    Use(&'a str),
+    Ref,
+}
+
 impl Told<'_> {
     /// The annotation that asks for it.
     pub(crate) fn key(&self) -> String {
-        format!("{}{}", self.prefix, self.name)
+        match self.by {
+            By::Use(key) => key.to_owned(),
+            By::Ref => format!("{ANNOTATION_REF}{}", self.name),
+        }
     }
 }
 
@@ -64,39 +107,13 @@ struct Options {
 }
 
 impl Plan {
-    pub(crate) fn parse(annotations: &BTreeMap<String, String>) -> Result<Self, Refusal> {
-        let mut plan = Plan::default();
-        let mut options = BTreeMap::new();
-        for (key, value) in annotations.iter().filter(|(key, _)| is_ours(key)) {
-            if let Some(name) = key.strip_prefix(ANNOTATION_CLAIM) {
-                let (claim, index) = source(key, value)?;
-                plan.uses.push(Use {
-                    port_name: name.to_owned(),
-                    claim,
-                    index,
-                    passthrough: false,
-                    tcp_udp: false,
-                });
-            } else if let Some(name) = key.strip_prefix(ANNOTATION_OPTIONS) {
-                options.insert(name, parse_options(key, value)?);
-            } else if let Some(name) = key.strip_prefix(ANNOTATION_REF) {
-                if !is_ref_name(name) {
-                    return Err(Refusal::RefName { key: key.clone() });
-                }
-                let (claim, index) = source(key, value)?;
-                plan.refs.push(Ref { name: name.to_owned(), claim, index });
-            } else if !key.starts_with(ANNOTATION_PORT) {
-                return Err(Refusal::UnknownAnnotation { key: key.clone() });
-            }
-        }
-        for used in &mut plan.uses {
-            let Options { passthrough, tcp_udp } =
-                options.remove(used.port_name.as_str()).unwrap_or_default();
-            (used.passthrough, used.tcp_udp) = (passthrough, tcp_udp);
-        }
-        if let Some((name, _)) = options.pop_first() {
-            return Err(Refusal::OptionsWithoutClaim { name: name.to_owned() });
-        }
+    /// What a pod asks for: which of many it is matters, and which ports it has.
+    pub(crate) fn of(pod: &Pod) -> Result<Self, Refusal> {
+        let annotations = &pod.metadata.annotations;
+        let (mut plan, options) = Self::read(annotations, Identity::of(pod))?;
+        plan.add_enabled(pod)?;
+        plan.set_options(options)?;
+        plan.set_retention(pod)?;
         if plan.uses.len() + plan.refs.len() > MAX_CLAIMS {
             return Err(Refusal::TooManyClaims { limit: MAX_CLAIMS });
         }
@@ -104,21 +121,73 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The claims that the plan names, each once.
+    fn read<'a>(
+        annotations: &'a BTreeMap<String, String>,
+        identity: Identity<'_>,
+    ) -> Result<(Self, BTreeMap<&'a str, Options>), Refusal> {
+        let mut plan = Plan::default();
+        let mut options = BTreeMap::new();
+        let mut asks: BTreeMap<&str, Ask<'_>> = BTreeMap::new();
+        for (key, value) in annotations.iter().filter(|(key, _)| is_ours(key)) {
+            if let Some(name) = key.strip_prefix(ANNOTATION_CLAIM) {
+                let (claim, index) = source(key, &identity.expand(key, value)?)?;
+                plan.uses.push(Use::of(key, name, claim, index));
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_CLASS) {
+                asks.entry(name).or_default().class = Some((key, value));
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_COUNT) {
+                asks.entry(name).or_default().count = Some((key, value));
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_OPTIONS) {
+                options.insert(name, parse_options(key, value)?);
+            } else if let Some(name) = key.strip_prefix(ANNOTATION_REF) {
+                if !is_ref_name(name) {
+                    return Err(Refusal::RefName { key: key.clone() });
+                }
+                let (claim, index) = source(key, &identity.expand(key, value)?)?;
+                plan.refs.push(Ref { name: name.to_owned(), claim, index });
+            } else if ![ANNOTATION_PORT, ANNOTATION_OWN, ANNOTATION_ALLOCATED]
+                .iter()
+                .any(|it| key.starts_with(it))
+                && !KNOWN.contains(&key.as_str())
+            {
+                return Err(Refusal::UnknownAnnotation { key: key.clone() });
+            }
+        }
+        plan.add_makes(asks, annotations)?;
+        Ok((plan, options))
+    }
+
+    fn set_options(&mut self, mut options: BTreeMap<&str, Options>) -> Result<(), Refusal> {
+        for used in &mut self.uses {
+            let Options { passthrough, tcp_udp } =
+                options.remove(used.port_name.as_str()).unwrap_or_default();
+            (used.passthrough, used.tcp_udp) = (passthrough, tcp_udp);
+        }
+        match options.pop_first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Refusal::OptionsWithoutClaim { name: name.to_owned() }),
+        }
+    }
+
+    /// The claims that the plan names, each once; but those that have no name yet.
     pub(crate) fn claims(&self) -> BTreeSet<&str> {
-        self.told().map(|told| told.claim).collect()
+        self.told().map(|told| told.claim).filter(|claim| is_object_name(claim)).collect()
+    }
+
+    /// Whether the claim is one that is made if it is not there.
+    pub(crate) fn makes(&self, claim: &str) -> Option<&Make> {
+        self.makes.iter().find(|make| make.claim == claim)
     }
 
     /// Every name that the pod is told a number under, by annotation and by variable.
     pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
         let uses = self.uses.iter().map(|used| Told {
-            prefix: ANNOTATION_CLAIM,
+            by: By::Use(&used.key),
             name: &used.port_name,
             claim: &used.claim,
             index: used.index,
         });
         let refs = self.refs.iter().map(|named| Told {
-            prefix: ANNOTATION_REF,
+            by: By::Ref,
             name: &named.name,
             claim: &named.claim,
             index: named.index,
@@ -159,9 +228,6 @@ pub(crate) fn told_before(annotations: &BTreeMap<String, String>, name: &str) ->
 /// `rtp`, or `rtp/3`: a claim, or one number of its block.
 fn source(key: &str, value: &str) -> Result<(String, Option<u16>), Refusal> {
     let unknown = |refusal: fn(String, String) -> Refusal| Err(refusal(key.to_owned(), value.to_owned()));
-    if value.contains("$(") {
-        return unknown(|key, value| Refusal::PerPodClaim { key, value });
-    }
     let (claim, index) = match value.split_once('/') {
         None => (value, None),
         Some((claim, index)) => match index.parse() {
@@ -214,7 +280,10 @@ mod tests {
 
     fn parse(annotations: &[(&str, &str)]) -> Result<Plan, String> {
         let owned = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Plan::parse(&owned.collect()).map_err(|refusal| refusal.to_string())
+        let annotations: BTreeMap<_, _> = owned.collect();
+        let pod = serde_json::json!({ "metadata": { "annotations": annotations } });
+        let pod = <Pod as serde::Deserialize>::deserialize(&pod).unwrap();
+        Plan::of(&pod).map_err(|refusal| refusal.to_string())
     }
 
     fn refusal(annotations: &[(&str, &str)]) -> String {
@@ -232,13 +301,8 @@ mod tests {
         ])
         .unwrap();
 
-        let web = Use {
-            port_name: "web".into(),
-            claim: "shop-web".into(),
-            index: None,
-            passthrough: true,
-            tcp_udp: true,
-        };
+        let mut web = Use::of("claim.hostport.io/web", "web", "shop-web".into(), None);
+        (web.passthrough, web.tcp_udp) = (true, true);
         assert_eq!(plan.uses, [web]);
         assert_eq!(plan.refs, [Ref { name: "PEER".into(), claim: "shop-peer".into(), index: None }]);
     }
@@ -264,19 +328,12 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_support_is_refused_not_ignored() {
-        for key in [
-            "class.hostport.io/web",
-            "count.hostport.io/web",
-            "hostport.io/enabled",
-            "hostport.io/base-port",
-            "clam.hostport.io/web",
-            "hostportclass.hostport.io/is-default-class",
-        ] {
+        for key in
+            ["hostport.io/enable", "clam.hostport.io/web", "hostportclass.hostport.io/is-default-class"]
+        {
             let said = refusal(&[(key, "x")]);
             assert!(said.contains(key) && said.contains("not supported by this version"), "{said}");
         }
-        let per_pod = refusal(&[("claim.hostport.io/web", "web-$(POD_INDEX)")]);
-        assert!(per_pod.contains("per pod"), "{per_pod}");
     }
 
     #[test]
@@ -340,7 +397,9 @@ mod tests {
         let many: BTreeMap<_, _> =
             (0..1000).map(|n| (format!("ref.hostport.io/r{n}"), format!("claim-{n}"))).collect();
 
-        assert!(Plan::parse(&many).unwrap_err().to_string().contains("128"));
+        let pod = serde_json::json!({ "metadata": { "annotations": many } });
+        let pod = <Pod as serde::Deserialize>::deserialize(&pod).unwrap();
+        assert!(Plan::of(&pod).unwrap_err().to_string().contains("128"));
     }
 
     #[test]

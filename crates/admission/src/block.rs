@@ -69,7 +69,7 @@ mod tests {
     /// The pod as it is when claim `rtp` holds these numbers, and what the validation says of it.
     fn with_block(raw: &Value, first: u16, count: u16) -> (Value, Result<(), String>) {
         let pod = Pod::deserialize(raw).unwrap();
-        let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+        let plan = Plan::of(&pod).unwrap();
         let standings = [("rtp".to_owned(), Standing::Held(Run::new(port(first), count).unwrap()))].into();
         let asking = Asking { namespace: "voice", dry_run: false, retries: false };
         let decision = Draft::new(raw, &pod, &plan).unwrap().decide(&standings, asking);
@@ -187,7 +187,7 @@ mod tests {
     fn a_place_beyond_the_block_is_refused() {
         let raw = sip("rtp/3", None);
         let pod = Pod::deserialize(&raw).unwrap();
-        let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+        let plan = Plan::of(&pod).unwrap();
         let standings = [("rtp".to_owned(), Standing::Held(Run::new(port(20000), 3).unwrap()))].into();
         let asking = Asking { namespace: "voice", dry_run: false, retries: false };
 
@@ -208,7 +208,7 @@ mod tests {
         let (mut pod, _) = with_block(&sip("rtp", None), 20000, 3);
         pod["spec"]["containers"][0]["ports"].as_array_mut().unwrap().pop();
         let seen = Pod::deserialize(&pod).unwrap();
-        let plan = Plan::parse(&seen.metadata.annotations).unwrap();
+        let plan = Plan::of(&seen).unwrap();
         let standings = [("rtp".to_owned(), Standing::Held(Run::new(port(20000), 3).unwrap()))].into();
         let asking = Asking { namespace: "voice", dry_run: false, retries: false };
         let grants = settle(&plan, &standings, asking).unwrap();

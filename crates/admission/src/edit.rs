@@ -98,6 +98,17 @@ pub(crate) fn annotations(pod: &mut Value, told: &BTreeMap<&str, Run>) {
     }
 }
 
+/// Other annotations of ours.
+pub(crate) fn notes(pod: &mut Value, notes: Vec<(String, String)>) {
+    if notes.is_empty() {
+        return;
+    }
+    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+    let Some(annotations) = annotations.as_object_mut() else { return };
+    annotations.extend(notes.into_iter().map(|(key, value)| (key, json!(value))));
+}
+
 /// Puts `HOSTPORT_<NAME>`, and for a block `HOSTPORT_<NAME>_LAST`, in front of every container's variables, so that `$(HOSTPORT_WEB)` expands in all of
 /// the author's.
 pub(crate) fn variables(pod: &mut Value, told: &BTreeMap<&str, Run>) {

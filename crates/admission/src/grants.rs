@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crds::names::ANNOTATION_ALLOCATED;
+
 use crate::{
-    annotations::{Plan, Told},
-    refusal::Refusal,
+    annotations::{Plan, Told, Use},
+    refusal::{Fleet, Refusal},
     run::Run,
     standing::{Outlook, Standing, Standings},
+    wishes::{Kind, Make},
 };
 
 /// Who asks, as far as an answer depends on it.
@@ -33,6 +36,30 @@ impl Grants<'_> {
             Some(index) if !run.is_slot() => run.member(index).map(Run::one),
             _ => Some(run),
         }
+    }
+}
+
+impl Plan {
+    /// Annotations that tell the pod more than its numbers: which claims are its own, what `enabled` allocated.
+    pub(crate) fn notes(&self, grants: &Grants<'_>) -> Vec<(String, String)> {
+        let own = self.makes.iter().filter_map(|make| match &make.kind {
+            Kind::ForPod { told_by } if !make.is_unnamed() => Some((told_by.clone(), make.claim.clone())),
+            _ => None,
+        });
+        let allocated = self.uses.iter().filter(|used| used.allocated).filter_map(|used| {
+            let run = grants.run(&used.claim, used.index)?;
+            Some((format!("{ANNOTATION_ALLOCATED}{}", used.port_name), run.first.to_string()))
+        });
+        own.chain(allocated).collect()
+    }
+
+    /// What the author of a bare pod is told: nobody else would see it.
+    pub(crate) fn news(&self, grants: &Grants<'_>) -> Vec<String> {
+        let one = |used: &Use| {
+            let run = grants.run(&used.claim, used.index)?;
+            Some(format!("hostport: {} → {run} (claim {})", used.port_name, used.claim))
+        };
+        self.uses.iter().filter_map(one).collect()
     }
 }
 
@@ -66,11 +93,22 @@ pub(crate) fn settle<'a>(
                 }
             },
             // I7, and no lie either: a claim of the same file is not stored by its own dry run.
+            Some(Standing::Absent { .. }) if asking.dry_run && plan.makes(told.claim).is_some() => {
+                grants.warnings.push(would_be_made(told.key()));
+                continue;
+            }
             Some(standing) if asking.dry_run && forgiven(standing) => {
                 grants.warnings.push(warning(told, standing, asking.namespace));
                 continue;
             }
+            None if asking.dry_run && plan.makes(told.claim).is_some() => {
+                grants.warnings.push(would_be_made(told.key()));
+                continue;
+            }
             Some(standing) => refuse(told, standing, asking),
+            None if plan.makes(told.claim).is_some_and(Make::is_unnamed) => {
+                Fleet::NotMade { key: told.key() }.into()
+            }
             None => absent(told, asking.namespace, &[], false),
         };
         match standings.get(told.claim) {
@@ -81,6 +119,10 @@ pub(crate) fn settle<'a>(
         }
     }
     waiting.map_or(Ok(grants), |refusal| Err(Unsettled::Waiting(refusal)))
+}
+
+fn would_be_made(key: String) -> String {
+    format!("annotation {key} has a claim made, but not in a dry run: the pod is shown without its port")
 }
 
 fn forgiven(standing: &Standing) -> bool {

@@ -1,13 +1,17 @@
 //! Pod admission: AdmissionReview → what is known and was read live → pure mutate and validate functions → JSON patch.
-//! No port is chosen here and nothing is written; a denial is a sentence that ends in what to do.
+//! No port is chosen here, and nothing is written but the claims that a pod's annotations ask for; a denial is a
+//! sentence that ends in what to do.
 
 mod annotations;
 mod block;
+mod classes;
 mod companion;
 mod edit;
 mod grants;
+mod identity;
 mod known;
 mod lookup;
+mod making;
 mod metrics;
 mod mutate;
 mod pod;
@@ -21,6 +25,8 @@ mod tls;
 mod validate;
 mod wait;
 mod webhooks;
+mod wishes;
+mod workloads;
 
 #[cfg(test)]
 mod testing;

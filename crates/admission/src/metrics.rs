@@ -33,6 +33,7 @@ struct Hook {
 pub(crate) enum Webhook {
     mutate,
     validate,
+    warn,
 }
 
 /// How a review ended.

@@ -77,7 +77,9 @@ impl<'a> Draft<'a> {
                 edit::annotations(&mut pod, &told);
                 edit::variables(&mut pod, &told);
                 edit::labels(&mut pod, &self.slots(&grants));
-                Decision::Allow { pod, warnings: grants.warnings }
+                edit::notes(&mut pod, self.plan.notes(&grants));
+                let news = if asking.retries { Vec::new() } else { self.plan.news(&grants) };
+                Decision::Allow { pod, warnings: news.into_iter().chain(grants.warnings).collect() }
             }
         }
     }

@@ -22,7 +22,7 @@ fn decide_with(
     dry_run: bool,
 ) -> Result<(Value, Vec<String>), String> {
     let pod = Pod::deserialize(raw).unwrap();
-    let plan = Plan::parse(&pod.metadata.annotations).map_err(|refusal| refusal.to_string())?;
+    let plan = Plan::of(&pod).map_err(|refusal| refusal.to_string())?;
     let draft = Draft::new(raw, &pod, &plan).map_err(|refusal| refusal.to_string())?;
     let standings = standings.iter().map(|(name, standing)| ((*name).to_owned(), standing.clone())).collect();
     match draft.decide(&standings, Asking { namespace: "shop", dry_run, retries: false }) {
@@ -505,7 +505,7 @@ proptest! {
     fn a_mutated_pod_passes_the_validator_unless_it_has_a_number_twice(raw in pods()) {
         if let Ok(mutated) = decide(&raw) {
             let pod = Pod::deserialize(&mutated).unwrap();
-            let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+            let plan = Plan::of(&pod).unwrap();
             let standings =
                 [("shop-web".to_owned(), held(9000)), ("shop-sip".to_owned(), held(9100))].into();
             let asking = Asking { namespace: "shop", dry_run: false, retries: false };

@@ -32,11 +32,26 @@ pub(crate) struct Metadata {
     owner_references: Vec<Owner>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Owner {
+/// Whose a pod is.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Owner {
     #[serde(deserialize_with = "nullable")]
-    controller: bool,
+    pub(crate) api_version: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) kind: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) name: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) uid: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) controller: bool,
+}
+
+impl Owner {
+    pub(crate) fn is_stateful_set(&self) -> bool {
+        self.kind == "StatefulSet" && self.api_version.starts_with("apps/")
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,8 +164,23 @@ impl Pod {
         self.metadata.annotations.contains_key(MIRROR)
     }
 
+    /// Its name, if it has one before it is stored.
+    pub(crate) fn name(&self) -> Option<&str> {
+        Some(self.metadata.name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// What its name begins with, whoever makes the rest.
+    pub(crate) fn stem(&self) -> &str {
+        self.name().unwrap_or_else(|| self.metadata.generate_name.trim_end_matches('-'))
+    }
+
+    /// The workload that makes it again.
+    pub(crate) fn controller(&self) -> Option<&Owner> {
+        self.metadata.owner_references.iter().find(|owner| owner.controller)
+    }
+
     pub(crate) fn has_controller(&self) -> bool {
-        self.metadata.owner_references.iter().any(|owner| owner.controller)
+        self.controller().is_some()
     }
 
     pub(crate) fn host_network(&self) -> bool {

@@ -1,8 +1,11 @@
 //! Why a pod is refused, in the words that its author reads. Each sentence ends in what to do. It names objects
 //! of the pod's own namespace only and carries no number that moves by itself (I9): controllers put it in events.
 
+mod fleets;
+
 use crds::Port;
 
+pub(crate) use self::fleets::Fleet;
 use crate::{run::Run, standing::Outlook};
 
 /// Why a pod is refused.
@@ -15,12 +18,8 @@ pub(crate) enum Refusal {
     )]
     UnknownAnnotation { key: String },
 
-    #[error(
-        "annotation {key} says {value:?}: this version of hostport does not support claims per pod. Name one \
-         HostPortClaim.",
-        key = short(key), value = short(value)
-    )]
-    PerPodClaim { key: String, value: String },
+    #[error(transparent)]
+    Fleet(#[from] Fleet),
 
     #[error(
         "annotation {key} asks for number {index} of claim {claim:?}, which holds {holds}; the first is 0. Correct \

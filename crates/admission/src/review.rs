@@ -79,6 +79,11 @@ impl Request {
         self.operation == "CREATE"
     }
 
+    /// The kind of the object, of whatever group.
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind.kind
+    }
+
     pub(crate) fn is_pod(&self) -> bool {
         (self.kind.group.as_str(), self.kind.version.as_str(), self.kind.kind.as_str()) == ("", "v1", "Pod")
     }
@@ -92,9 +97,14 @@ impl Request {
         self.dry_run.unwrap_or(false)
     }
 
+    /// Who asks.
+    pub(crate) fn user(&self) -> &str {
+        self.user_info.as_ref().and_then(|user| user.username.as_deref()).unwrap_or_default()
+    }
+
     /// Whether a controller asks: it tries again by itself.
     pub(crate) fn is_by_controller(&self) -> bool {
-        let name = self.user_info.as_ref().and_then(|user| user.username.as_deref()).unwrap_or_default();
+        let name = self.user();
         name.starts_with("system:serviceaccount:") || name == "system:kube-controller-manager"
     }
 

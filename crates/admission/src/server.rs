@@ -25,8 +25,9 @@ use crate::{
     annotations::{Plan, told_before},
     grants::{Asking, Unsettled, settle},
     lookup::Lookup,
+    making::{Maker, Making},
     metrics::{Outcome, Webhook},
-    mutate::{Decision, Draft},
+    mutate::{Decision, Draft, targets},
     pod::Pod,
     reads::ReadError,
     refusal::Refusal,
@@ -34,7 +35,8 @@ use crate::{
     standing::{Standing, Standings},
     validate::{self, Managed},
     wait::Waits,
-    webhooks::{PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE},
+    webhooks::{PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE, PATH_WORKLOADS},
+    workloads,
 };
 
 /// The largest review that is read. A pod is at most half of it.
@@ -51,17 +53,25 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 pub struct Admission(Arc<Inner>);
 
 struct Inner {
+    client: Client,
     lookup: Lookup,
+    maker: Maker,
     waits: Waits,
     metrics: Metrics,
 }
 
 impl Admission {
-    /// Reads claims, HostPorts and namespaces by `client`; needs `get` on these, `list` on claims, HostPorts
-    /// and pods, and `watch` on claims.
+    /// Reads claims, HostPorts, classes and namespaces by `client`; needs `get` on these, `list` on claims, HostPorts,
+    /// classes and pods, and `watch` on claims. Makes claims that annotations ask for: `create` and `patch` on claims.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         let waits = Waits::new(metrics.waits.clone());
-        Self(Arc::new(Inner { lookup: Lookup::new(client), waits, metrics }))
+        Self(Arc::new(Inner {
+            lookup: Lookup::new(client.clone()),
+            maker: Maker::new(client.clone()),
+            client,
+            waits,
+            metrics,
+        }))
     }
 
     /// Watches claims, for as long as it is polled. Without it all is right, but each pod waits for more reads.
@@ -76,6 +86,7 @@ pub fn router(admission: Admission) -> Router {
         .route(PATH_MUTATE, post(mutate_pods))
         .route(PATH_MANAGED, post(validate_managed))
         .route(PATH_ANNOTATED, post(validate_annotated))
+        .route(PATH_WORKLOADS, post(warn_workloads))
         .with_state(admission)
 }
 
@@ -118,8 +129,23 @@ async fn validate_annotated(State(admission): State<Admission>, body: Body) -> R
     admission.0.answer(Webhook::validate, body, validate).await
 }
 
+/// Workloads are never denied.
+async fn warn_workloads(State(admission): State<Admission>, body: Body) -> Response {
+    let (inner, start) = (&admission.0, Instant::now());
+    let (outcome, response) = match read(body).await {
+        Err(refused) => (Outcome::error, refused),
+        Ok(request) => {
+            let warnings = workloads::warnings(&inner.client, &request).await;
+            let verdict = Verdict::Allowed { patch: None, warnings };
+            (Outcome::allowed, Json(Answer::new(request.uid, verdict)).into_response())
+        }
+    };
+    inner.metrics.reviewed(Webhook::warn, outcome, start.elapsed());
+    response
+}
+
 /// What keeps a pod from being allowed.
-enum Stop {
+pub(crate) enum Stop {
     Refused(Refusal),
     Unread(ReadError),
 }
@@ -223,9 +249,34 @@ impl Inner {
     /// Annotations, ports, claims, then the pod with its numbers; a claim that may be bound in a moment is
     /// waited for by those who have nobody that tries again for them.
     async fn mutate(&self, request: &Request, pod: &Pod) -> Judged {
-        let plan = Plan::parse(&pod.metadata.annotations)?;
-        let draft = Draft::new(&request.object, pod, &plan)?;
+        let mut plan = Plan::of(pod)?;
+        targets(pod, &plan)?;
         let asking = asking(request, pod)?;
+        let mut making = Making::of(pod, request.user());
+        // I7: a dry run makes nothing.
+        let made = match asking.dry_run || plan.makes.is_empty() {
+            true => Ok(()),
+            false => self.maker.make(&mut plan, pod, asking, &mut making).await,
+        };
+        let judged = match made {
+            Ok(()) => self.decide(request, pod, &plan, asking, making.hopeful).await,
+            Err(stop) => Err(stop),
+        };
+        if judged.is_err() {
+            self.maker.give_up(asking.namespace, making).await;
+        }
+        judged
+    }
+
+    async fn decide(
+        &self,
+        request: &Request,
+        pod: &Pod,
+        plan: &Plan,
+        asking: Asking<'_>,
+        hopeful: bool,
+    ) -> Judged {
+        let draft = Draft::new(&request.object, pod, plan)?;
         let mut wait = None;
         loop {
             let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
@@ -237,6 +288,8 @@ impl Inner {
             };
             if wait.is_none() && !asking.retries {
                 wait = self.waits.begin();
+            } else if wait.is_none() && hopeful {
+                wait = self.waits.begin_made();
             }
             let look_again = match &mut wait {
                 Some(wait) => wait.pause().await,
@@ -270,7 +323,7 @@ impl Inner {
 
     /// The final object: what it claims is still held and carried; in a managed namespace whatever it carries.
     async fn validate(&self, request: &Request, pod: &Pod, managed: bool) -> Judged {
-        let plan = Plan::parse(&pod.metadata.annotations)?;
+        let plan = Plan::of(pod)?;
         let asking = asking(request, pod)?;
         let namespace = asking.namespace;
         let allows =
@@ -301,7 +354,9 @@ fn asking<'a>(request: &'a Request, pod: &Pod) -> Result<Asking<'a>, Refusal> {
 /// The claims of a mutated pod, with the numbers that it was told.
 fn told<'a>(pod: &Pod, plan: &'a Plan) -> BTreeMap<&'a str, Option<crds::Port>> {
     let annotations = &pod.metadata.annotations;
-    plan.told().map(|told| (told.claim, told_before(annotations, told.name))).collect()
+    let named = plan.claims();
+    let told = plan.told().filter(|told| named.contains(told.claim));
+    told.map(|told| (told.claim, told_before(annotations, told.name))).collect()
 }
 
 async fn read(body: Body) -> Result<Request, Response> {

@@ -197,7 +197,10 @@ async fn a_claimed_pod_is_patched_and_passes_both_validators() {
         assert_eq!(response, json!({"uid": "u-1", "allowed": true}));
     }
     let again = ask(&webhooks, PATH_MUTATE, &review(USER, &pod)).await;
-    assert_eq!(again, json!({"uid": "u-1", "allowed": true}));
+    let news = ["hostport: web → 9000 (claim web)"];
+    assert_eq!(again, json!({"uid": "u-1", "allowed": true, "warnings": news}));
+    let by_controller = ask(&webhooks, PATH_MUTATE, &review(CONTROLLER, &pod)).await;
+    assert_eq!(by_controller, json!({"uid": "u-1", "allowed": true}));
 }
 
 #[tokio::test]

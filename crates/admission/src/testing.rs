@@ -86,5 +86,6 @@ pub(crate) fn exhausted() -> Standing {
 pub(crate) fn plan(annotations: &[(&str, &str)]) -> Plan {
     let owned: BTreeMap<_, _> =
         annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Plan::parse(&owned).unwrap()
+    let pod = json!({ "metadata": { "annotations": owned } });
+    Plan::of(&<crate::pod::Pod as serde::Deserialize>::deserialize(&pod).unwrap()).unwrap()
 }

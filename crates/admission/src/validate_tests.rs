@@ -12,7 +12,7 @@ use crate::{
 /// What a managed namespace says to the pod: `web` holds 9000 there, `old`, which is being deleted, 9001.
 fn check(raw: &Value) -> Result<(), String> {
     let pod = Pod::deserialize(raw).unwrap();
-    let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+    let plan = Plan::of(&pod).unwrap();
     let standings = [("web".to_owned(), held(9000))].into();
     let grants =
         settle(&plan, &standings, Asking { namespace: "edge", dry_run: false, retries: false }).unwrap();
@@ -135,7 +135,7 @@ fn what_a_claim_of_the_pod_accounts_for_is_not_read_again() {
         ]}]},
     });
     let pod = Pod::deserialize(&raw).unwrap();
-    let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+    let plan = Plan::of(&pod).unwrap();
     let standings = [("web".to_owned(), held(9000))].into();
     let grants =
         settle(&plan, &standings, Asking { namespace: "edge", dry_run: false, retries: false }).unwrap();
@@ -152,7 +152,7 @@ fn a_dry_run_on_an_unbound_claim_passes_with_host_network_too() {
         ]}]},
     });
     let pod = Pod::deserialize(&raw).unwrap();
-    let plan = Plan::parse(&pod.metadata.annotations).unwrap();
+    let plan = Plan::of(&pod).unwrap();
     let standings = [("web".to_owned(), crate::testing::unseen())].into();
     let grants =
         settle(&plan, &standings, Asking { namespace: "edge", dry_run: true, retries: false }).unwrap();

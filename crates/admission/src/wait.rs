@@ -16,8 +16,12 @@ use tokio::{
 
 /// Waits at the same time.
 const AT_ONCE: usize = 32;
+/// Waits for claims that admission made, at the same time: they are much shorter.
+const MADE_AT_ONCE: usize = 128;
 /// A wait ends after this time.
 const LONGEST: Duration = Duration::from_secs(5);
+/// One for a claim that admission made, whose class has free ports, ends after this time also for controllers.
+const LONGEST_MADE: Duration = Duration::from_millis(500);
 /// The first pause between two reads; each is twice the one before, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LAST_PAUSE: Duration = Duration::from_millis(400);
@@ -26,6 +30,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(400);
 #[derive(Clone)]
 pub(crate) struct Waits {
     seats: Arc<Semaphore>,
+    seats_made: Arc<Semaphore>,
     in_progress: Gauge,
 }
 
@@ -39,17 +44,27 @@ pub(crate) struct Wait {
 
 impl Waits {
     pub(crate) fn new(in_progress: Gauge) -> Self {
-        Self { seats: Arc::new(Semaphore::new(AT_ONCE)), in_progress }
+        let seats = |count| Arc::new(Semaphore::new(count));
+        Self { seats: seats(AT_ONCE), seats_made: seats(MADE_AT_ONCE), in_progress }
     }
 
     /// `None`: too many wait already.
     pub(crate) fn begin(&self) -> Option<Wait> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        self.sit_down(&self.seats, LONGEST)
+    }
+
+    /// For a claim that admission made, whoever asks. `None`: too many wait already.
+    pub(crate) fn begin_made(&self) -> Option<Wait> {
+        self.sit_down(&self.seats_made, LONGEST_MADE)
+    }
+
+    fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration) -> Option<Wait> {
+        let seat = Arc::clone(seats).try_acquire_owned().ok()?;
         self.in_progress.inc();
         Some(Wait {
             _seat: seat,
             in_progress: self.in_progress.clone(),
-            until: Instant::now() + LONGEST,
+            until: Instant::now() + longest,
             pause: FIRST_PAUSE,
         })
     }
@@ -90,6 +105,17 @@ mod tests {
 
         assert!(start.elapsed() <= LONGEST && start.elapsed() > LONGEST / 2);
         assert!(reads <= 17, "{reads} reads");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_a_claim_that_was_made_ends_within_half_a_second() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        let mut wait = waits.begin_made().unwrap();
+        while wait.pause().await {}
+
+        assert!(start.elapsed() <= LONGEST_MADE && start.elapsed() > LONGEST_MADE / 3);
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub(crate) const PATH_MANAGED: &str = "/validate-pods";
 /// Path of the validating webhook for annotated pods of all other namespaces.
 pub(crate) const PATH_ANNOTATED: &str = "/validate-pods/annotated";
 
+/// Path of the webhook that warns of workloads.
+pub(crate) const PATH_WORKLOADS: &str = "/warn-workloads";
+
+const WEBHOOK_WORKLOADS: &str = "workloads.hostport.io";
 const WEBHOOK_VALIDATE_ANNOTATED: &str = "annotated.check.pods.hostport.io";
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const FIELD_MANAGER: &str = "hostport";
@@ -81,7 +85,8 @@ pub fn configurations(
         namespace_selector: Some(namespaces(own_namespace, None)),
         reinvocation_policy: Some("IfNeeded".to_owned()),
         rules: Some(vec![pods()]),
-        side_effects: "None".to_owned(),
+        // It makes claims for pods that ask for them, but not in a dry run (I7).
+        side_effects: "NoneOnDryRun".to_owned(),
         timeout_seconds: Some(TIMEOUT_SECONDS),
         ..MutatingWebhook::default()
     };
@@ -102,6 +107,14 @@ pub fn configurations(
     let validating = vec![
         validating(WEBHOOK_VALIDATE, PATH_MANAGED, carrying, "In"),
         validating(WEBHOOK_VALIDATE_ANNOTATED, PATH_ANNOTATED, only("annotated", annotated()), "NotIn"),
+        ValidatingWebhook {
+            // A warning is worth no outage and no wait.
+            failure_policy: Some("Ignore".to_owned()),
+            timeout_seconds: Some(2),
+            namespace_selector: Some(namespaces(own_namespace, None)),
+            rules: Some(workloads()),
+            ..validating(WEBHOOK_WORKLOADS, PATH_WORKLOADS, only("annotated", annotated_workload()), "NotIn")
+        },
     ];
     let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     (
@@ -154,6 +167,22 @@ fn pods() -> RuleWithOperations {
     }
 }
 
+/// What makes pods of a template.
+fn workloads() -> Vec<RuleWithOperations> {
+    let all = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect());
+    let rule = |group, resources: &[&str]| RuleWithOperations {
+        api_groups: all(&[group]),
+        api_versions: all(&["v1"]),
+        operations: all(&["CREATE", "UPDATE"]),
+        resources: all(resources),
+        scope: Some("Namespaced".to_owned()),
+    };
+    vec![
+        rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"]),
+        rule("batch", &["jobs", "cronjobs"]),
+    ]
+}
+
 /// Never kube-system and never our own; `managed` is the operator on the label's value "true".
 fn namespaces(own: &str, managed: Option<&str>) -> LabelSelector {
     let requirement = |key: &str, operator: &str, values: &[&str]| LabelSelectorRequirement {
@@ -176,6 +205,21 @@ fn annotated() -> String {
         "has(object.metadata) && has(object.metadata.annotations) && object.metadata.annotations.exists(k, \
          k.startsWith('{GROUP}/') || k.contains('.{GROUP}/'))"
     )
+}
+
+/// The workload has an annotation of our domain, or its pods have.
+fn annotated_workload() -> String {
+    let below = |path: &str| {
+        let mut guards = Vec::new();
+        let mut at = "object".to_owned();
+        for step in path.split('.').chain(["metadata", "annotations"]).filter(|step| !step.is_empty()) {
+            at = format!("{at}.{step}");
+            guards.push(format!("has({at})"));
+        }
+        let guards = guards.join(" && ");
+        format!("({guards} && {at}.exists(k, k.startsWith('{GROUP}/') || k.contains('.{GROUP}/')))")
+    };
+    format!("{} || {} || {}", below(""), below("spec.template"), below("spec.jobTemplate.spec.template"))
 }
 
 /// The pod takes a port of its node, or may take any.

@@ -61,6 +61,31 @@ fn an_annotated_pod_reaches_every_webhook() {
 }
 
 #[test]
+fn a_workload_reaches_us_only_if_it_or_its_template_is_annotated() {
+    let (_, validating) = configured();
+    let webhook = &validating["webhooks"][2];
+    assert_eq!(webhook["name"], "workloads.hostport.io");
+    let ours = json!({"annotations": {"class.hostport.io/web": "games"}});
+
+    for plain in [
+        json!({"metadata": {}}),
+        json!({"metadata": {"annotations": {"a": "b"}}, "spec": {}}),
+        json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": {}}}}),
+        json!({"metadata": {"name": "a"}, "spec": {"template": {"metadata": {"labels": {}}}}}),
+        json!({"metadata": {"name": "a"}, "spec": {"jobTemplate": {"spec": {"template": {"metadata": {}}}}}}),
+    ] {
+        assert!(!reaches(webhook, &plain), "{plain}");
+    }
+    for annotated in [
+        json!({"metadata": ours, "spec": {}}),
+        json!({"metadata": {}, "spec": {"template": {"metadata": ours}}}),
+        json!({"metadata": {}, "spec": {"jobTemplate": {"spec": {"template": {"metadata": ours}}}}}),
+    ] {
+        assert!(reaches(webhook, &annotated), "{annotated}");
+    }
+}
+
+#[test]
 fn any_port_of_the_node_reaches_the_validator_of_managed_namespaces_only() {
     let (mutating, validating) = configured();
     let ports = json!([{"name": "p", "ports": [{"containerPort": 1}, {"containerPort": 1, "hostPort": 1}]}]);
@@ -86,10 +111,19 @@ fn kube_system_and_our_own_namespace_are_never_called() {
             webhook["namespaceSelector"]["matchExpressions"][0],
             json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "hostport-system"]})
         );
+        if webhook["name"] == "workloads.hostport.io" {
+            assert_eq!(
+                (&webhook["failurePolicy"], &webhook["timeoutSeconds"]),
+                (&json!("Ignore"), &json!(2))
+            );
+            assert_eq!(webhook["sideEffects"], "None");
+            continue;
+        }
         assert_eq!(webhook["failurePolicy"], "Fail");
-        assert_eq!(webhook["sideEffects"], "None");
         assert_eq!(webhook["rules"][0]["operations"], json!(["CREATE"]));
     }
+    assert_eq!(mutating["webhooks"][0]["sideEffects"], "NoneOnDryRun");
+    assert_eq!(validating["webhooks"][0]["sideEffects"], "None");
     assert_eq!(mutating["webhooks"][0]["reinvocationPolicy"], "IfNeeded");
     assert_eq!(mutating["webhooks"][0]["clientConfig"]["caBundle"], "UEVN");
 }

@@ -287,6 +287,12 @@ impl Ledger {
         self.classes.pool(class).map(|pool| pool.spec.scope)
     }
 
+    /// The first of the lowest `count` consecutive free numbers of the class that begin at `from` or above it.
+    #[must_use]
+    pub fn run_from(&self, class: &str, from: Port, count: usize) -> Option<Port> {
+        self.classes.pool(class)?.free.first_run(from, count)
+    }
+
     /// The lowest numbers that the class owns, as far as automatic picks leave them to claims that want a certain
     /// number: first and last, if there is such a band.
     #[must_use]

@@ -7,6 +7,16 @@ pub const GROUP: &str = "hostport.io";
 pub const LABEL_CLASS: &str = "hostport.io/class";
 /// Label on a HostPort: the namespace of the claim that holds it.
 pub const LABEL_CLAIM_NAMESPACE: &str = "hostport.io/claim-namespace";
+/// Label on a HostPortClaim that admission made: [`MADE_FOR_POD`] or [`MADE_BY_NAME`].
+pub const LABEL_MADE: &str = "hostport.io/made";
+/// Value of [`LABEL_MADE`]: for one pod alone. It is adopted by that pod and gone with it.
+pub const MADE_FOR_POD: &str = "for-pod";
+/// Value of [`LABEL_MADE`]: under the name that a template asked for. It stays.
+pub const MADE_BY_NAME: &str = "by-name";
+/// Label on a claim that was made for one pod and that no pod has adopted: whose pods may have it.
+pub const LABEL_FOR_OWNER: &str = "hostport.io/for-owner";
+/// Label beside [`LABEL_FOR_OWNER`], value `"true"`: a pod with it may be on its way, no other may have it.
+pub const LABEL_GIVEN: &str = "hostport.io/given";
 /// Label on a Namespace, value `"true"`: pods in it may carry only ports that its claims hold.
 pub const LABEL_MANAGED: &str = "hostport.io/managed";
 /// Label on a Namespace, value `"true"`: pods in it may use `hostNetwork`.
@@ -22,6 +32,32 @@ pub const ANNOTATION_REF: &str = "ref.hostport.io/";
 pub const ANNOTATION_OPTIONS: &str = "options.hostport.io/";
 /// Annotation prefix that admission writes: `port.hostport.io/<port-name>: "9000"`.
 pub const ANNOTATION_PORT: &str = "port.hostport.io/";
+/// Annotation prefix on a pod: `class.hostport.io/<port-name>: <class>`, a claim is made for the port.
+pub const ANNOTATION_CLASS: &str = "class.hostport.io/";
+/// Annotation prefix on a pod: `count.hostport.io/<port-name>: "100"`, of how many numbers that claim is.
+pub const ANNOTATION_COUNT: &str = "count.hostport.io/";
+/// Annotation prefix that admission writes: `own.hostport.io/<port-name>: <claim>`, made for this pod alone.
+pub const ANNOTATION_OWN: &str = "own.hostport.io/";
+/// Annotation on a pod, value `"true"`: all its container ports get numbers from one claim.
+pub const ANNOTATION_ENABLED: &str = "hostport.io/enabled";
+/// Annotation beside `enabled`: the class; without it the default class.
+pub const ANNOTATION_ENABLED_CLASS: &str = "hostport.io/class";
+/// Annotation beside `enabled`: the number at which the first pod's ports begin, if it is free.
+pub const ANNOTATION_BASE_PORT: &str = "hostport.io/base-port";
+/// Annotation beside `enabled`: Sequential or Random.
+pub const ANNOTATION_STRATEGY: &str = "hostport.io/strategy";
+/// Annotation prefix that admission writes beside `enabled`: `hostport.io/allocated-<port-name>: "30558"`.
+pub const ANNOTATION_ALLOCATED: &str = "hostport.io/allocated-";
+/// Annotation that admission writes beside `enabled`: the claim of the pod's ports, if it is this pod's alone.
+pub const ANNOTATION_ENABLED_OWN: &str = "hostport.io/own-claim";
+/// Annotation on a pod of a StatefulSet, Retain or Delete: what becomes of its claims when that is deleted.
+pub const ANNOTATION_WHEN_DELETED: &str = "hostport.io/when-deleted";
+/// Annotation on a pod of a StatefulSet, Retain or Delete: what becomes of its claims when it is scaled down.
+pub const ANNOTATION_WHEN_SCALED: &str = "hostport.io/when-scaled";
+/// Annotation on a claim that admission made: the first number to try, before any other.
+pub const ANNOTATION_PREFERRED_PORT: &str = "hostport.io/preferred-port";
+/// Annotation on a claim that goes when a StatefulSet is scaled down: `<name>/<uid>/<ordinal>` of it.
+pub const ANNOTATION_SCALED_WITH: &str = "hostport.io/scaled-with";
 
 /// Prefix of a label that admission writes on pods of claims of scope Node: `hostport.io/port-9000: <claim>`. By it the
 /// one live pod of a claim is found, and after the claim's end the pod that still needs a slot.

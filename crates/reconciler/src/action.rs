@@ -6,7 +6,7 @@ use allocator::{Port, Spot};
 use crds::HostPortPhase;
 
 use crate::{
-    seen::{Claim, Class, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, Class, HostPort, Key, Owner, Pod, Uid, Version},
     text::{ClaimStatus, ClassStatus},
 };
 
@@ -68,6 +68,28 @@ pub enum Action {
         /// All that shall be on it.
         finalizers: Vec<Arc<str>>,
     },
+    /// A claim that admission made for one pod alone belongs to these pods from now on.
+    AdoptClaim {
+        /// Which.
+        key: Key,
+        /// Only this object.
+        uid: Uid,
+        /// Only at this version.
+        version: Version,
+        /// All of its owners.
+        owners: Vec<Owner>,
+    },
+    /// Remove a claim that admission made. Only this object at this version.
+    DeleteClaim {
+        /// Which.
+        key: Key,
+        /// Only this object.
+        uid: Uid,
+        /// Only at this version.
+        version: Version,
+    },
+    /// Read how many pods a StatefulSet is to have.
+    GetStatefulSet(Key),
     /// A class's counts and conditions.
     PatchClassStatus {
         /// Which.
@@ -214,6 +236,13 @@ pub enum Outcome {
     HostPorts(Vec<HostPort>),
     /// The live pods with host ports.
     Pods(Vec<Pod>),
+    /// A StatefulSet.
+    StatefulSet {
+        /// Its uid.
+        uid: Uid,
+        /// The ordinal after the last that it is to have.
+        end: i64,
+    },
     /// Done, nothing to show.
     Done,
     /// No such object (404), or a DELETE or patch of one.

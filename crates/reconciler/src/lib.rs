@@ -2,6 +2,7 @@
 //! `async`. [`shell`] acts: it feeds the core from watches and carries its actions out.
 
 pub mod action;
+pub mod adoption;
 pub mod core;
 pub mod seen;
 pub mod shell;

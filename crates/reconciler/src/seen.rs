@@ -107,6 +107,10 @@ pub struct Claim {
     pub hostport_name: Option<Arc<str>>,
     /// `spec.count`.
     pub count: u16,
+    /// The number that it would rather have than any other; of a block the first.
+    pub preferred: Option<Port>,
+    /// If admission made it: what becomes of it.
+    pub made: Option<Arc<Made>>,
     /// `status.phase`.
     pub phase: ClaimPhase,
     /// `status.port`; of a block the first.
@@ -156,10 +160,57 @@ impl Claim {
         self.run().is_none()
     }
 
+    /// What it would rather have than any other numbers, if it does not want certain ones.
+    pub fn preference(&self) -> Option<Run> {
+        if self.wanted.is_some() { None } else { Run::new(self.preferred?, self.count) }
+    }
+
+    /// These very numbers are asked for: inside the namespace they are handed over.
+    pub fn asks_for(&self, first: Port) -> bool {
+        self.wanted.is_some() || self.preferred == Some(first)
+    }
+
     /// Our finalizer is on it.
     pub fn is_protected(&self) -> bool {
         self.finalizers.iter().any(|finalizer| &**finalizer == crds::names::FINALIZER_CLAIM_PROTECTION)
     }
+}
+
+/// What admission noted on a claim that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// For one pod alone: it goes with its owners, or when nobody adopts it.
+    ForPod {
+        /// The pods that own it.
+        owners: Vec<Owner>,
+        /// Somebody put an owner of another kind on it: it is his.
+        foreign: bool,
+    },
+    /// By the name that a template asked for: it stays.
+    ByName {
+        /// But when this StatefulSet wants the pod no more it goes.
+        scaled_with: Option<Ordinal>,
+    },
+}
+
+/// A pod that owns claims.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owner {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its uid.
+    pub uid: Uid,
+}
+
+/// A place in a StatefulSet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordinal {
+    /// Name of the StatefulSet.
+    pub set: Arc<str>,
+    /// UID of the StatefulSet.
+    pub uid: Uid,
+    /// The place.
+    pub index: i64,
 }
 
 /// What a claim holds: consecutive numbers, or a slot of one.
@@ -300,6 +351,8 @@ pub struct Pod {
     pub ports: Box<[Port]>,
     /// Of scope Node, by number: the claim that it was admitted for, as its label has it.
     pub serves: Box<[(Port, Arc<str>)]>,
+    /// If admission made claims for it alone: which.
+    pub own: Option<Box<Own>>,
 }
 
 impl Pod {
@@ -307,6 +360,15 @@ impl Pod {
     pub fn serves(&self, port: Port) -> Option<&Arc<str>> {
         self.serves.iter().find(|(number, _)| *number == port).map(|(_, claim)| claim)
     }
+}
+
+/// The claims that were made for a pod alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// UID of the pod.
+    pub uid: Uid,
+    /// The claims' names.
+    pub claims: Vec<Arc<str>>,
 }
 
 /// A Service that takes node ports.

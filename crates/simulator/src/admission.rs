@@ -62,6 +62,7 @@ impl World {
             key: key_of_pod,
             ports: spots.iter().map(|spot| spot.port()).collect(),
             serves: serves.into_iter().collect(),
+            own: None,
         };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {

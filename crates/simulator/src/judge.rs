@@ -56,6 +56,8 @@ pub struct Judge {
     both_forms: BTreeSet<Port>,
     /// Claims that want certain numbers: these are handed over to them inside the namespace.
     wanting: BTreeSet<Uid>,
+    /// Claims that prefer certain numbers: these, and no others, are handed over to them as well.
+    preferring: BTreeMap<Uid, Run>,
 }
 
 impl Judge {
@@ -153,10 +155,11 @@ impl Judge {
             }
             _ => {}
         }
-        if let Changed::Claim(_, Some(claim)) = changed
-            && claim.wanted.is_some()
-        {
-            self.wanting.insert(claim.uid.clone());
+        if let Changed::Claim(_, Some(claim)) = changed {
+            if claim.wanted.is_some() {
+                self.wanting.insert(claim.uid.clone());
+            }
+            self.preferring.extend(claim.preference().map(|run| (claim.uid.clone(), run)));
         }
         if let Changed::Pod(None, Some(pod)) = changed
             && let Some(it) = self.admitted.get_mut(&pod.key).filter(|_| self.short_delays)
@@ -249,8 +252,9 @@ impl Judge {
             return;
         }
         let Some(last) = self.last.get(&after.spot).filter(|last| last.key != holder.key) else { return };
-        // Hand-over: inside the namespace, to a claim that wants this very number.
-        if last.key.namespace == holder.key.namespace && self.wanting.contains(&holder.uid) {
+        // Hand-over: inside the namespace, to a claim that wants or prefers this very number.
+        let prefers = self.preferring.get(&holder.uid).is_some_and(|run| run.contains(after.spot));
+        if last.key.namespace == holder.key.namespace && (prefers || self.wanting.contains(&holder.uid)) {
             return;
         }
         // A tenant who names the number again while its release is under way shortens the rest by that time.

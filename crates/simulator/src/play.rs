@@ -112,6 +112,9 @@ impl Setup {
                 let classes = [Some("games"), None, Some("media")];
                 let class = classes[b / 16 % if self.two_classes { 3 } else { 2 }];
                 let count = if self.blocks { [1, 2, 2, 3][b / 64 % 4] } else { 1 };
+                if wanted.is_none() && b / 4096 % 4 == 3 {
+                    return world.create_preferring(&self.key(a), class, number.get(), count);
+                }
                 world.create_block(&self.key(a), class, wanted, count);
             }
             Kind::ClaimByName => {

@@ -129,8 +129,17 @@ impl Server {
                 if let Some(it) = again.iter().find(|it| !full(it)) {
                     return Some(format!("Pending ({reason}), though its old port {} fits", it.spot));
                 }
+                let preferred = claim.preference().filter(|run| {
+                    let all = run.iter().all(|port| self.is_free_in(claim, class, port, *run));
+                    all && !self.is_beyond(claim, class, Some(*run))
+                });
                 match claim.wanted {
                     _ if !again.is_empty() => Reason::QuotaExceeded,
+                    _ if let Some(run) = preferred => {
+                        return Some(format!(
+                            "Pending ({reason}), though {run}, which it prefers, can be had"
+                        ));
+                    }
                     Some(first) => return self.unsettled_wish(claim, class, first, reason),
                     None if self.is_beyond(claim, class, None) => Reason::QuotaExceeded,
                     None if self.free(claim, class).is_some() => Reason::Bound,
@@ -276,6 +285,12 @@ impl Server {
     }
 
     fn is_free(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
+        let first = claim.wanted.unwrap_or(spot.port());
+        Run::new(first, 1).is_some_and(|run| self.is_free_in(claim, class, spot, run))
+    }
+
+    /// The number, or slot, can be had by the claim as one of these.
+    fn is_free_in(&self, claim: &Claim, class: &Class, spot: Spot, run: Run) -> bool {
         let promised =
             |other: &Claim| other.key != claim.key && other.names(spot) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(spot, &claim.key.namespace)
@@ -288,7 +303,7 @@ impl Server {
                     Some(key) if *key == claim.key => true,
                     Some(key) => {
                         let lives = |former: &Claim| !former.deleting && it.belongs_to(&former.uid);
-                        claim.wanted.is_some()
+                        claim.asks_for(run.first)
                             && spot.is_whole()
                             && it.holder.is_some()
                             && key.namespace == claim.key.namespace

@@ -34,6 +34,9 @@ pub fn words(action: &Action) -> String {
                 "status of class {name}: {allocated} allocated, {released} released, {free} free, {waiting} waiting"
             )
         }
+        Action::AdoptClaim { key, .. } => format!("adopt {key}"),
+        Action::DeleteClaim { key, .. } => format!("DELETE claim {key}"),
+        Action::GetStatefulSet(key) => format!("GET StatefulSet {key}"),
         Action::Tell(_) | Action::Audit(_) => String::new(),
     }
 }

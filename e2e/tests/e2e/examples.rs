@@ -271,3 +271,23 @@ async fn servers_of_a_class_of_scope_node_have_a_slot_each() -> Result<()> {
     ensure!(slots == ["9870-0", "9871-0"], "{slots:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_fleet_has_claims_by_place_and_claims_by_pod() -> Result<()> {
+    let world = World::new("fleet").await?;
+    world.apply_examples(&["fleets/class.yaml", "fleets/statefulset.yaml", "fleets/deployment.yaml"]).await?;
+
+    for pod in world.pods("relay", 3).await? {
+        let claim = pod.name_any(); // relay-0 of the set has claim relay-0
+        let port = world.bound(&claim).await?;
+        ensure!(host_ports(&pod) == [i32::from(port)], "{claim}: {:?}", host_ports(&pod));
+    }
+    for pod in world.pods("arena", 4).await? {
+        let claim = annotation(&pod, "own.hostport.io/game").context("it is told its claim")?;
+        ensure!(host_ports(&pod) == [i32::from(world.bound(claim).await?)], "{:?}", host_ports(&pod));
+        let value = serde_json::to_value(&pod)?;
+        let port = &value["spec"]["containers"][0]["ports"][0];
+        ensure!(port["containerPort"] == port["hostPort"], "Passthrough: {port}");
+    }
+    Ok(())
+}

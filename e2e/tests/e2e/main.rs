@@ -5,6 +5,7 @@ mod api;
 mod binding;
 mod examples;
 mod faults;
+mod fleets;
 mod gitops;
 mod life;
 mod node_scope;

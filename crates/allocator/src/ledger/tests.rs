@@ -388,3 +388,17 @@ fn a_random_class_of_slots_keeps_to_the_lowest_ones() {
     assert!(picked[..8].iter().all(|spot| spot.ends_with("-0")), "{picked:?}");
     assert!(picked[8..].iter().all(|spot| spot.ends_with("-1")) && picked.len() == 16, "{picked:?}");
 }
+
+#[test]
+fn a_run_from_a_number_on_is_the_lowest_one_there_in_the_static_band_too() {
+    let mut ledger = ledger(&[("games", class(0, &[(7000, 7099)]))]);
+    ledger.hold(port(7003), "games", Hold::Bound);
+    ledger.set_foreign(port(7006), true);
+
+    assert_eq!(ledger.run_from("games", port(7000), 2), Some(port(7000)));
+    assert_eq!(ledger.run_from("games", port(7002), 2), Some(port(7004)));
+    assert_eq!(ledger.run_from("games", port(7005), 2), Some(port(7007)));
+    assert_eq!(ledger.run_from("games", port(6000), 1), Some(port(7000)));
+    assert_eq!(ledger.run_from("games", port(7099), 2), None);
+    assert_eq!(ledger.run_from("gamez", port(7000), 1), None);
+}

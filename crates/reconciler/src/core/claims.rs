@@ -145,6 +145,14 @@ impl Core {
         }
         match claim.wanted {
             Some(first) => self.bind_wanted(claim, class, first),
+            None if let Some(run) = self.preferred(claim, &class) => match self.is_busy_in(run) {
+                // The number of a pod that comes again is just being released.
+                true => {
+                    self.queue.want(claim, &class, run, true);
+                    self.class_status.insert(class);
+                }
+                false => self.bind_run(claim, class, run),
+            },
             None if let Some(trouble) = self.beyond_limit(claim, &class, claim.count.into()) => {
                 self.hold_back(claim, class, trouble);
             }
@@ -225,6 +233,22 @@ impl Core {
             Some(trouble) => self.tell(claim, Some(class), trouble),
             None => self.bind_run(claim, class, run),
         }
+    }
+
+    /// The numbers that the claim prefers, if they can be had, else the next free ones above them. It does not wait
+    /// for what it cannot have: it joins the line.
+    fn preferred(&self, claim: &Claim, class: &Arc<str>) -> Option<Run> {
+        let allowed = |run: &Run| self.beyond_quota(claim, class, *run).is_none();
+        let run = claim.preference()?;
+        if self.can_have(claim, class, run) && allowed(&run) {
+            return Some(run);
+        }
+        let above = self.known.ledger.run_from(class, run.first, claim.count.into())?;
+        Run::new(above, claim.count).filter(|run| allowed(run) && !self.is_busy_in(*run))
+    }
+
+    fn can_have(&self, claim: &Claim, class: &Arc<str>, run: Run) -> bool {
+        run.iter().all(|port| !matches!(self.member(claim, class, port, run), Member::Taken(_)))
     }
 
     /// Somebody is at work on one of the numbers. The end of that work names who waits for it or had it again.

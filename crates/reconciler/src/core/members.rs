@@ -64,8 +64,9 @@ impl Core {
             Some(holder)
                 // A slot is not handed over: the pods of both claims would be two on one slot.
                 if spot.is_whole()
-                    && claim.wanted.is_some()
-                    && holder.key.namespace == *namespace && self.has_left(holder) =>
+                    && claim.asks_for(run.first)
+                    && holder.key.namespace == *namespace
+                    && self.has_left(holder) =>
             {
                 Member::Handed(holder.clone())
             }

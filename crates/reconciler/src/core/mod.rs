@@ -16,7 +16,7 @@ mod members;
 mod queue;
 mod release;
 mod restore;
-mod schedule;
+pub(crate) mod schedule;
 mod tell;
 
 use std::{

@@ -16,6 +16,8 @@ struct Waiter {
     created: i64,
     count: u16,
     wish: Wish,
+    /// What becomes of these numbers is news to it, whatever it waits for.
+    prefers: Option<Run>,
     /// Waiting helps.
     waits: bool,
 }
@@ -61,6 +63,7 @@ impl Queue {
         let line = self.lines.entry(class.clone()).or_default().entry(claim.count).or_default();
         line.waiters.insert(&claim.key.namespace, claim.created, claim.key.clone());
         line.untold.insert(claim.key.clone());
+        self.want_numbers(claim, claim.preference());
     }
 
     /// The claim waits for these numbers, or, if no wait helps, wants to hear of them all the same.
@@ -77,7 +80,7 @@ impl Queue {
         let place = (class.clone(), claim.key.namespace.clone());
         let least = least_room(run, claim.count);
         self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), least));
-        self.want_numbers(claim, run);
+        self.want_numbers(claim, run.or(claim.preference()));
     }
 
     fn want_numbers(&mut self, claim: &Claim, run: Option<Run>) {
@@ -100,13 +103,15 @@ impl Queue {
     fn enter(&mut self, claim: &Claim, class: &Arc<str>, wish: Wish, waits: bool) {
         self.leave(&claim.key);
         *self.waiting.entry(class.clone()).or_default() += usize::from(waits);
-        let waiter = Waiter { class: class.clone(), created: claim.created, count: claim.count, wish, waits };
-        self.all.insert(claim.key.clone(), waiter);
+        let prefers = claim.preference();
+        let (class, created, count) = (class.clone(), claim.created, claim.count);
+        self.all.insert(claim.key.clone(), Waiter { class, created, count, wish, prefers, waits });
     }
 
     /// The claim waits no more. The class that it waited for, if any.
     pub(super) fn leave(&mut self, key: &Key) -> Option<Arc<str>> {
-        let Waiter { class, created, count, wish, waits } = self.all.remove(key)?;
+        let Waiter { class, created, count, wish, prefers, waits } = self.all.remove(key)?;
+        prefers.into_iter().for_each(|run| self.forget_numbers(created, key, run));
         if let Some(waiting) = self.waiting.get_mut(&class) {
             *waiting -= usize::from(waits);
         }
@@ -166,7 +171,9 @@ impl Queue {
         let line = self.lines.get_mut(class)?.get_mut(&count)?;
         let key = line.waiters.pop()?;
         line.untold.remove(&key);
-        self.all.remove(&key);
+        if let Some(Waiter { created, prefers: Some(run), .. }) = self.all.remove(&key) {
+            self.forget_numbers(created, &key, run);
+        }
         if let Some(waiting) = self.waiting.get_mut(class) {
             *waiting -= 1;
         }

@@ -9,7 +9,7 @@ use std::{
 
 /// Things to look at, in the order in which they were first named.
 #[derive(Debug)]
-pub(super) struct Dirty<T> {
+pub(crate) struct Dirty<T> {
     order: VecDeque<T>,
     members: HashSet<T>,
 }
@@ -21,13 +21,13 @@ impl<T> Default for Dirty<T> {
 }
 
 impl<T: Clone + Eq + Hash> Dirty<T> {
-    pub(super) fn push(&mut self, thing: T) {
+    pub(crate) fn push(&mut self, thing: T) {
         if self.members.insert(thing.clone()) {
             self.order.push_back(thing);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let thing = self.order.pop_front()?;
         self.members.remove(&thing);
         Some(thing)
@@ -36,7 +36,7 @@ impl<T: Clone + Eq + Hash> Dirty<T> {
 
 /// Things to look at when their time has come. One that is named twice comes twice; to look is harmless.
 #[derive(Debug)]
-pub(super) struct Schedule<T> {
+pub(crate) struct Schedule<T> {
     heap: BinaryHeap<Reverse<(Duration, T)>>,
     members: HashSet<(Duration, T)>,
 }
@@ -48,17 +48,17 @@ impl<T: Ord> Default for Schedule<T> {
 }
 
 impl<T: Clone + Ord + Hash> Schedule<T> {
-    pub(super) fn at(&mut self, time: Duration, thing: T) {
+    pub(crate) fn at(&mut self, time: Duration, thing: T) {
         if self.members.insert((time, thing.clone())) {
             self.heap.push(Reverse((time, thing)));
         }
     }
 
-    pub(super) fn next(&self) -> Option<Duration> {
+    pub(crate) fn next(&self) -> Option<Duration> {
         self.heap.peek().map(|Reverse((time, _))| *time)
     }
 
-    pub(super) fn due(&mut self, now: Duration) -> Option<T> {
+    pub(crate) fn due(&mut self, now: Duration) -> Option<T> {
         if self.next()? > now {
             return None;
         }

@@ -6,21 +6,28 @@ use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 use allocator::{Port, PortRange, Scope, Spot};
 use crds::{
     Block, ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
-    names::{ANNOTATION_DEFAULT_CLASS, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, LABEL_POD_PORT, QUOTA_PORTS},
+    names::{
+        ANNOTATION_DEFAULT_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_PREFERRED_PORT,
+        ANNOTATION_SCALED_WITH, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, LABEL_FOR_OWNER, LABEL_GIVEN, LABEL_MADE,
+        LABEL_POD_PORT, MADE_BY_NAME, MADE_FOR_POD, QUOTA_PORTS,
+    },
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    Condition as ApiCondition, ObjectMeta, OwnerReference, Time,
+};
 use kube::core::Selector;
 use serde_json::{Value, json};
 
 use super::slim::{
     self, SlimHostPort, SlimHostPortClaim, SlimNamespace, SlimPod, SlimResourceQuota, SlimService,
+    SlimStatefulSet,
 };
 use crate::{
-    action::{HostPortChange, NewHostPort},
+    action::{HostPortChange, NewHostPort, Outcome},
     seen::{
-        Admits, Claim, Class, Holder, HostPort, Key, Namespace, Pod, Quota, Ready, Run, Service, Truth,
-        Version,
+        Admits, Claim, Class, Holder, HostPort, Key, Made, Namespace, Ordinal, Own, Owner, Pod, Quota, Ready,
+        Run, Service, Truth, Uid, Version,
     },
     text::{ClaimStatus, ClassStatus, Condition, UNLIMITED, claim_digest, class_digest},
 };
@@ -91,6 +98,8 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             version: version(&meta)?,
             generation: meta.generation.unwrap_or_default(),
             created: seconds(meta.creation_timestamp.as_ref()),
+            preferred: annotation(&meta, ANNOTATION_PREFERRED_PORT).and_then(number_of),
+            made: made(&meta).map(Arc::new),
             deleting: meta.deletion_timestamp.is_some(),
             finalizers: meta.finalizers.unwrap_or_default().into_iter().map(Into::into).collect(),
             class: spec.host_port_class_name.map(Into::into),
@@ -108,6 +117,42 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             status_digest,
         })
     }
+}
+
+fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    meta.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// What admission noted on a claim that it made.
+fn made(meta: &ObjectMeta) -> Option<Made> {
+    match meta.labels.as_ref()?.get(LABEL_MADE)?.as_str() {
+        MADE_FOR_POD => {
+            let all = meta.owner_references.as_deref().unwrap_or_default();
+            let is_pod = |it: &&OwnerReference| it.kind == "Pod" && it.api_version == "v1";
+            let owner =
+                |it: &OwnerReference| Owner { name: it.name.as_str().into(), uid: it.uid.as_str().into() };
+            let owners: Vec<_> = all.iter().filter(is_pod).map(owner).collect();
+            Some(Made::ForPod { foreign: owners.len() < all.len(), owners })
+        }
+        MADE_BY_NAME => {
+            let scaled_with = annotation(meta, ANNOTATION_SCALED_WITH).and_then(ordinal);
+            Some(Made::ByName { scaled_with })
+        }
+        _ => None,
+    }
+}
+
+/// `<name>/<uid>/<ordinal>`
+fn ordinal(text: &str) -> Option<Ordinal> {
+    let mut parts = text.split('/');
+    let (set, uid, index) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Ordinal { set: set.into(), uid: uid.into(), index: index.parse().ok()? })
+}
+
+/// The number of a HostPort of that name.
+fn number_of(name: &str) -> Option<Port> {
+    let number = name.parse::<u16>().ok().and_then(Port::new)?;
+    (number.to_string() == name).then_some(number)
 }
 
 fn words(condition: &slim::Condition) -> (&str, &str, &str, &str) {
@@ -185,7 +230,30 @@ impl TryFrom<SlimPod> for Pod {
             let number = label.strip_prefix(LABEL_POD_PORT)?.parse::<u16>().ok().and_then(Port::new)?;
             Some((number, claim.as_str().into()))
         });
-        Ok(Self { key: key(&pod.metadata)?, ports: distinct(ports), serves: serves.collect() })
+        let claims = pod
+            .metadata
+            .annotations
+            .iter()
+            .flatten()
+            .filter(|(key, _)| key.starts_with(ANNOTATION_OWN) || key.as_str() == ANNOTATION_ENABLED_OWN);
+        let mut claims: Vec<Arc<str>> = claims.map(|(_, claim)| claim.as_str().into()).collect();
+        claims.dedup();
+        let own = match claims.is_empty() {
+            true => None,
+            false => Some(Box::new(Own { uid: uid(&pod.metadata)?, claims })),
+        };
+        let serves = serves.collect();
+        Ok(Self { key: key(&pod.metadata)?, ports: distinct(ports), serves, own })
+    }
+}
+
+impl TryFrom<SlimStatefulSet> for Outcome {
+    type Error = Senseless;
+
+    fn try_from(set: SlimStatefulSet) -> Result<Self, Senseless> {
+        let SlimStatefulSet { metadata: meta, spec } = set;
+        let start = spec.ordinals.unwrap_or_default().start;
+        Ok(Outcome::StatefulSet { uid: uid(&meta)?, end: start.saturating_add(spec.replicas.unwrap_or(1)) })
     }
 }
 
@@ -342,6 +410,20 @@ pub(super) fn merge_patch_of(spot: Spot, version: Version, change: &HostPortChan
         metadata["labels"] = json!({ LABEL_CLAIM_NAMESPACE: namespace });
     }
     json!({ "metadata": metadata, "spec": spec })
+}
+
+/// The merge patch by which pods adopt a claim that was made for one of them: nobody else is to have it any more.
+pub(super) fn adoption_patch(uid: &Uid, version: Version, owners: &[Owner]) -> Value {
+    let owner = |it: &Owner| {
+        json!({ "apiVersion": "v1", "kind": "Pod", "name": &*it.name, "uid": &*it.uid, "controller": false,
+            "blockOwnerDeletion": false })
+    };
+    json!({ "metadata": {
+        "uid": &**uid,
+        "resourceVersion": version.to_string(),
+        "ownerReferences": owners.iter().map(owner).collect::<Vec<_>>(),
+        "labels": { LABEL_FOR_OWNER: null, LABEL_GIVEN: null },
+    } })
 }
 
 /// The merge patch of a claim's status, on this version only.

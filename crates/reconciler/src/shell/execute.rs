@@ -17,10 +17,10 @@ use tokio::{
 };
 
 use super::{
-    convert::{claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
+    convert::{adoption_patch, claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
     metrics::{Kind, Metrics, Request},
     notices::Notices,
-    slim::{SlimHostPort, SlimHostPortClaim, SlimPod},
+    slim::{SlimHostPort, SlimHostPortClaim, SlimPod, SlimStatefulSet},
     watches::LIVE,
 };
 use crate::{
@@ -174,6 +174,24 @@ impl Inner {
                 } });
                 claim(api.patch(&key.name, &merge, &Patch::Merge(patch)).await?)
             }
+            Action::AdoptClaim { key, uid, version, owners } => {
+                let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
+                let patch = Patch::Merge(adoption_patch(uid, *version, owners));
+                claim(api.patch(&key.name, &merge, &patch).await?)
+            }
+            Action::DeleteClaim { key, uid, version } => {
+                let preconditions =
+                    Preconditions { uid: Some(uid.to_string()), resource_version: Some(version.to_string()) };
+                let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+                Api::<SlimHostPortClaim>::namespaced(client, &key.namespace)
+                    .delete(&key.name, &params)
+                    .await?;
+                Ok(Outcome::Done)
+            }
+            Action::GetStatefulSet(key) => {
+                let set = Api::<SlimStatefulSet>::namespaced(client, &key.namespace).get(&key.name).await?;
+                set.try_into().map_err(|error| senseless(&error))
+            }
             Action::PatchClassStatus { name, status } => {
                 let api = Api::<HostPortClass>::all(client);
                 let class = api.patch_status(name, &merge, &Patch::Merge(class_status_patch(status))).await?;
@@ -274,6 +292,7 @@ impl Outcome {
             | Outcome::HostPorts(_)
             | Outcome::Class(_)
             | Outcome::Pods(_)
+            | Outcome::StatefulSet { .. }
             | Outcome::Done => "ok",
             Outcome::NotFound => "not_found",
             Outcome::Conflict => "conflict",
@@ -295,6 +314,9 @@ fn name(action: &Action) -> &'static str {
         Action::DeleteHostPort { .. } => "delete_hostport",
         Action::PatchClaimStatus { .. } => "patch_claim_status",
         Action::PatchFinalizers { .. } => "patch_claim_finalizers",
+        Action::AdoptClaim { .. } => "adopt_claim",
+        Action::DeleteClaim { .. } => "delete_claim",
+        Action::GetStatefulSet(_) => "get_statefulset",
         Action::PatchClassStatus { .. } => "patch_class_status",
         Action::Tell(_) => "event",
         Action::Audit(_) => "audit",

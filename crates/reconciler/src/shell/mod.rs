@@ -23,6 +23,7 @@ use tokio::{
 pub use self::metrics::Metrics;
 use self::{execute::Executor, watchdog::watch_for_rewind, watches::Watches};
 use crate::{
+    adoption::Adoption,
     core::{Config, Core},
     seen::Now,
 };
@@ -60,14 +61,18 @@ pub async fn run(
     tasks.spawn(watch_for_rewind(clients.requests.clone()));
 
     let (outcomes, mut answered) = mpsc::unbounded_channel();
-    let executor = Executor::new(clients.requests, outcomes, metrics.clone());
+    let executor = Executor::new(clients.requests.clone(), outcomes, metrics.clone());
     let mut core = Core::new(config);
+    let (outcomes, mut adopted) = mpsc::unbounded_channel();
+    let adopting = Executor::new(clients.requests, outcomes, metrics.clone());
+    let mut adoption = Adoption::default();
     let mut ready = Some(ready);
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(shutdown);
     loop {
-        let deadline = core.next_deadline().unwrap_or(Duration::from_secs(3600));
+        let deadlines = core.next_deadline().into_iter().chain(adoption.next_deadline());
+        let deadline = deadlines.min().unwrap_or(Duration::from_secs(3600));
         tokio::select! {
             biased;
             () = &mut shutdown => break,
@@ -81,10 +86,13 @@ pub async fn run(
                     core.done(id, outcome, now());
                 }
             }
+            Some((id, outcome)) = adopted.recv() => adoption.done(id, outcome, start.elapsed()),
             Some(event) = seen.recv() => {
+                adoption.observe(&event);
                 core.observe(event);
                 for _ in 0..BATCH {
                     let Ok(event) = seen.try_recv() else { break };
+                    adoption.observe(&event);
                     core.observe(event);
                 }
             }
@@ -99,8 +107,11 @@ pub async fn run(
         for (id, action) in core.poll(now()) {
             executor.start(id, action);
         }
+        for (id, action) in adoption.poll(start.elapsed()) {
+            adopting.start(id, action);
+        }
         metrics.in_flight.set(i64::try_from(core.in_flight()).unwrap_or(i64::MAX));
     }
-    executor.drain(Duration::from_secs(5)).await;
+    tokio::join!(executor.drain(Duration::from_secs(5)), adopting.drain(Duration::from_secs(5)));
     Ok(())
 }

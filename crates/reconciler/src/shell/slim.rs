@@ -3,13 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Block, ClaimPhase, ClaimRef, HostPort, HostPortClaim, HostPortPhase, ReclaimPolicy};
+use crds::{
+    Block, ClaimPhase, ClaimRef, HostPort, HostPortClaim, HostPortPhase, ReclaimPolicy,
+    names::{
+        ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_PREFERRED_PORT, ANNOTATION_SCALED_WITH, LABEL_MADE,
+    },
+};
 use k8s_openapi::{
-    api::core::v1::{Namespace, Pod, ResourceQuota, Service},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Namespace, Pod, ResourceQuota, Service},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize};
+
+/// Annotations that are kept.
+const NOTED: [&str; 3] = [ANNOTATION_ENABLED_OWN, ANNOTATION_PREFERRED_PORT, ANNOTATION_SCALED_WITH];
 
 /// A claim as watched.
 #[derive(Resource, Serialize, Deserialize, Clone, Debug)]
@@ -114,6 +125,29 @@ pub(super) struct ContainerPort {
     pub(super) host_port: i64,
 }
 
+/// A StatefulSet as read: how many pods it is to have, and from which ordinal on.
+#[derive(Resource, Serialize, Deserialize, Clone, Debug)]
+#[resource(inherit = StatefulSet)]
+pub(super) struct SlimStatefulSet {
+    #[serde(deserialize_with = "slim")]
+    pub(super) metadata: ObjectMeta,
+    #[serde(default)]
+    pub(super) spec: SetSpec,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+pub(super) struct SetSpec {
+    pub(super) replicas: Option<i64>,
+    pub(super) ordinals: Option<Ordinals>,
+}
+
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
+#[serde(default)]
+pub(super) struct Ordinals {
+    pub(super) start: i64,
+}
+
 /// A Service as watched: its node ports.
 #[derive(Resource, Serialize, Deserialize, Clone, Debug)]
 #[resource(inherit = Service)]
@@ -205,10 +239,18 @@ fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
         finalizers: Option<Vec<String>>,
         #[serde(default)]
         labels: BTreeMap<String, String>,
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+        owner_references: Option<Vec<OwnerReference>>,
     }
     let meta = Meta::deserialize(deserializer)?;
     let ours = |(key, _): &(String, String)| key.starts_with("hostport.io/");
     let labels: BTreeMap<_, _> = meta.labels.into_iter().filter(ours).collect();
+    // Of a claim what admission noted on it, of a pod which claims were made for it.
+    let noted =
+        |(key, _): &(String, String)| NOTED.contains(&key.as_str()) || key.starts_with(ANNOTATION_OWN);
+    let annotations: BTreeMap<_, _> = meta.annotations.into_iter().filter(noted).collect();
+    let made = labels.contains_key(LABEL_MADE);
     Ok(ObjectMeta {
         name: meta.name,
         namespace: meta.namespace,
@@ -219,6 +261,8 @@ fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
         deletion_timestamp: meta.deletion_timestamp,
         finalizers: meta.finalizers,
         labels: (!labels.is_empty()).then_some(labels),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        owner_references: meta.owner_references.filter(|_| made),
         ..ObjectMeta::default()
     })
 }

@@ -11,6 +11,15 @@ use crate::{
     world::World,
 };
 
+/// Which numbers a claim asks for.
+#[derive(Clone, Copy, Default)]
+struct Wish {
+    wanted: Option<Spot>,
+    /// By `hostPortName`.
+    by_name: bool,
+    preferred: Option<Port>,
+}
+
 impl World {
     #[cfg(test)]
     pub fn create_claim(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>) {
@@ -19,14 +28,21 @@ impl World {
 
     /// A claim with `hostPortName`.
     pub fn create_named(&mut self, key: &Key, class: Option<&str>, spot: Spot) {
-        self.create(key, class, Some(spot), 1, true);
+        self.create(key, class, Wish { wanted: Some(spot), by_name: true, preferred: None }, 1);
+    }
+
+    /// A claim for any numbers that would rather have these: admission makes such claims for fleets.
+    pub fn create_preferring(&mut self, key: &Key, class: Option<&str>, preferred: u16, count: u16) {
+        self.create(key, class, Wish { preferred: Some(port(preferred)), ..Wish::default() }, count);
     }
 
     pub fn create_block(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16) {
-        self.create(key, class, wanted.map(|number| port(number).into()), count, false);
+        let wanted = wanted.map(|number| port(number).into());
+        self.create(key, class, Wish { wanted, ..Wish::default() }, count);
     }
 
-    fn create(&mut self, key: &Key, class: Option<&str>, wanted: Option<Spot>, count: u16, by_name: bool) {
+    fn create(&mut self, key: &Key, class: Option<&str>, wish: Wish, count: u16) {
+        let Wish { wanted, by_name, preferred } = wish;
         if self.server.claims.contains_key(key) {
             return;
         }
@@ -34,7 +50,12 @@ impl World {
             self.tally.hit(Fault::UidReused);
         }
         self.people(
-            || format!("tenant creates claim {key} class={class:?} port={wanted:?} count={count} by name={by_name}"),
+            || {
+                format!(
+                    "tenant creates claim {key} class={class:?} port={wanted:?} count={count} by name={by_name} \
+                     preferred={preferred:?}"
+                )
+            },
             |server| {
                 let status = first_status();
                 let claim = Claim {
@@ -49,6 +70,8 @@ impl World {
                     wanted: wanted.map(Spot::port),
                     hostport_name: wanted.filter(|_| by_name).map(|spot| spot.to_string().into()),
                     count,
+                    preferred,
+                    made: None,
                     phase: ClaimPhase::Pending,
                     port: None,
                     slot: None,
@@ -95,9 +118,10 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.delete_claim(key);
         self.strip_finalizers(key);
-        let (wanted, by_name) =
-            (claim.wanted_spot().or(claim.wanted.map(Spot::whole)), claim.hostport_name.is_some());
-        self.create(key, claim.class.as_deref(), wanted, claim.count, by_name);
+        let wanted = claim.wanted_spot().or(claim.wanted.map(Spot::whole));
+        let by_name = claim.hostport_name.is_some();
+        let wish = Wish { wanted, by_name, preferred: claim.preferred };
+        self.create(key, claim.class.as_deref(), wish, claim.count);
     }
 
     /// `helm upgrade` with another name for a claim: the new one wants the number that the old one has.

@@ -8,7 +8,8 @@ use crate::{admission::put_pod, faults::Fault, server::Changed, world::World};
 impl World {
     /// A pod of another namespace with a hostPort that nobody asked for.
     pub fn run_raw_pod(&mut self, key: &Key, number: u16) {
-        let pod = Pod { key: key.clone(), ports: Box::new([port(number)]), serves: Box::default() };
+        let ports = Box::new([port(number)]);
+        let pod = Pod { key: key.clone(), ports, serves: Box::default(), own: None };
         if !self.server.pods.contains_key(key) {
             self.tally.hit(Fault::RawPod);
             self.people(|| format!("raw pod {key} runs on {number}"), |server| put_pod(server, pod));

@@ -51,6 +51,10 @@ impl Server {
                     Outcome::Claim(Box::new(self.put_claim(claim)))
                 }
             },
+            // Claims that admission makes are not played.
+            Action::AdoptClaim { .. } | Action::DeleteClaim { .. } | Action::GetStatefulSet(_) => {
+                Outcome::NotFound
+            }
             Action::PatchClassStatus { name, status } => self.write_class_status(name, status),
             Action::Tell(_) | Action::Audit(_) => Outcome::Done,
         }

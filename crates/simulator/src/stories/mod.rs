@@ -4,6 +4,7 @@
 
 mod drive;
 mod guards;
+mod preferences;
 mod races;
 mod scenes;
 mod slots;

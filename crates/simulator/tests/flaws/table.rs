@@ -39,7 +39,9 @@ pub const FLAWS: &[Flaw] = &[
         file: "release.rs",
         find: "self.lists.want(Some(namespace), Curious::Spot(spot));",
         wrong: "let carrier = self.known.carrier_in(spot.port(), &namespace).cloned();
-                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [spot.port()].into(), serves: Box::default() }).into_iter().collect();
+                let ports = [spot.port()].into();
+                let pod = |key| Pod { key, ports, serves: Box::default(), own: None };
+                let pods: Vec<_> = carrier.map(pod).into_iter().collect();
                 self.spot_sees_pods(spot, Ok(&pods));",
     },
     Flaw {

@@ -157,19 +157,19 @@ async fn a_pod_that_asks_for_nonsense_is_told_what_to_do() -> Result<()> {
         (pod_with("hand", ours(json!({})), by_hand(port + 1)), "Remove hostPort from the pod, or claim"),
         (pod_with("name", json!({"claim.hostport.io/wbe": "web"}), plain()), "there are: web"),
         (
-            pod_with("class", ours(json!({"class.hostport.io/web": "x"})), plain()),
-            "not supported by this version",
+            pod_with("class", json!({"class.hostport.io/web": "gamez"}), plain()),
+            "names HostPortClass \"gamez\", which does not exist",
         ),
         (
             pod_with("count", ours(json!({"count.hostport.io/web": "2"})), plain()),
-            "not supported by this version",
+            "has no class.hostport.io/web beside it",
         ),
         (
-            pod_with("enabled", json!({"hostport.io/enabled": "true"}), plain()),
-            "not supported by this version",
+            pod_with("enabled", json!({"hostport.io/enabled": "yes"}), plain()),
+            "says \"yes\", which is not \"true\"",
         ),
         (pod_with("typo", json!({"clam.hostport.io/web": "web"}), plain()), "not supported by this version"),
-        (pod_with("perpod", json!({"claim.hostport.io/web": "web-$(POD_INDEX)"}), plain()), "claims per pod"),
+        (pod_with("perpod", json!({"claim.hostport.io/web": "web-$(POD_INDEX)"}), plain()), "has no index"),
         (pod_with("block", json!({"claim.hostport.io/web": "web/1"}), plain()), "asks for number 1 of claim"),
         (
             pod_with("option", ours(json!({"options.hostport.io/web": "Fast"})), plain()),

@@ -10,7 +10,7 @@ use crate::seen::{Change, Key, Pod, Service};
 impl Known {
     pub(super) fn apply_pod(&mut self, change: Change<Pod>) {
         match self.pod_list.news(change, |pod| &pod.key, self.pods.keys()) {
-            News::Is(Pod { key, ports, serves }) => self.put_pod(key, Carried { ports, serves }),
+            News::Is(Pod { key, ports, serves, .. }) => self.put_pod(key, Carried { ports, serves }),
             News::Gone(keys) => keys.into_iter().for_each(|key| self.put_pod(key, Carried::default())),
         }
     }
