@@ -28,6 +28,7 @@ fn claim(name: &str, version: u64, made: Option<Made>) -> Claim {
         made: made.map(Arc::new),
         phase: ClaimPhase::Pending,
         port: None,
+        slot: None,
         used_class: None,
         ready: None,
         status_digest: 0,
@@ -50,7 +51,7 @@ fn owner(name: &str) -> Owner {
 fn pod(name: &str, claims: &[&str]) -> Pod {
     let claims: Vec<_> = claims.iter().map(|claim| Arc::from(*claim)).collect();
     let own = (!claims.is_empty()).then(|| Box::new(Own { uid: format!("uid-{name}").into(), claims }));
-    Pod { key: key(name), ports: [Port::new(9000).unwrap()].into(), own }
+    Pod { key: key(name), ports: [Port::new(9000).unwrap()].into(), serves: Box::default(), own }
 }
 
 /// A process that has listed these.
