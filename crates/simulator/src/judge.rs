@@ -223,10 +223,11 @@ impl Judge {
         let kept = after.is_some_and(|it| it.belongs_to(&holder.uid) && it.phase == before.phase);
         // C6: a member of a block that could not be completed when that was decided goes by way of Released, and
         // back from there if the block is Bound after all; a loss is only what leads further.
-        let undone = claim.count > 1 && after.is_some_and(|it| it.belongs_to(&holder.uid));
+        // N3: so does what stood in both forms of its name.
+        let twice = self.both_forms.contains(&before.spot.port());
+        let undone = (claim.count > 1 || twice) && after.is_some_and(|it| it.belongs_to(&holder.uid));
         let back = undone || after.is_some_and(|it| it.is_held_by(&holder.uid));
-        let undone = self.both_forms.contains(&before.spot.port());
-        let its_own = claim.is_pending() && claim.count == 1 && !undone
+        let its_own = claim.is_pending() && claim.count == 1 && !twice
             || claim.names(before.spot) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
             self.accuse(format!(
