@@ -41,6 +41,10 @@ bench:
 scale *ARGS:
     cargo bench --package e2e --bench scale -- {{ ARGS }}
 
+# Thousands of pods with ports on fake nodes, beside the same pods without us
+fleet *ARGS:
+    cargo bench --package e2e --bench fleet -- {{ ARGS }}
+
 # The fault tests again and again, each time with another seed, for HOSTPORT_SOAK_MINUTES (30)
 soak *ARGS:
     cargo soak {{ ARGS }}

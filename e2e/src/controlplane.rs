@@ -1,13 +1,13 @@
 //! The Kubernetes binaries that the test cluster runs: ready ones named by `KUBEBUILDER_ASSETS`, or built from source once
 //! per machine and kept in the cache folder. Nothing is started here.
 
-mod build;
-
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+
+use crate::gobuild::{Recipe, version_in};
 
 const GO_MOD: &str = include_str!("../controlplane/go.mod");
 const GO_SUM: &str = include_str!("../controlplane/go.sum");
@@ -24,10 +24,12 @@ pub enum Program {
     ControllerManager,
     Scheduler,
     Kubectl,
+    /// Plays nodes that do not exist. Not a part of Kubernetes: it runs where somebody asks for such nodes.
+    Kwok,
 }
 
 impl Program {
-    /// All of them.
+    /// All that Kubernetes is here.
     pub const ALL: [Program; 5] =
         [Program::Etcd, Program::ApiServer, Program::ControllerManager, Program::Scheduler, Program::Kubectl];
 
@@ -39,6 +41,7 @@ impl Program {
             Program::ControllerManager => "kube-controller-manager",
             Program::Scheduler => "kube-scheduler",
             Program::Kubectl => "kubectl",
+            Program::Kwok => "kwok",
         }
     }
 
@@ -49,7 +52,7 @@ impl Program {
                 "Deployments and other workloads make no pods, deleted namespaces stay, nothing is garbage collected",
             ),
             Program::Scheduler => Some("pods stay Pending"),
-            Program::Etcd | Program::ApiServer | Program::Kubectl => None,
+            Program::Etcd | Program::ApiServer | Program::Kubectl | Program::Kwok => None,
         }
     }
 }
@@ -72,7 +75,7 @@ impl Binaries {
     pub fn find_or_build() -> Result<Binaries> {
         match env::var_os(ASSETS).filter(|dir| !dir.is_empty()) {
             Some(dir) => Binaries::ready_made(Path::new(&dir)),
-            None => Ok(Binaries { dir: build::once_per_machine()? }),
+            None => Ok(Binaries { dir: recipe().once_per_machine()? }),
         }
     }
 
@@ -107,20 +110,34 @@ impl Binaries {
 
 /// The Kubernetes version that is built, as go.mod has it: `v1.36.3`.
 pub fn version() -> &'static str {
-    GO_MOD
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes ")?.split_whitespace().next())
-        .expect("e2e/controlplane/go.mod requires k8s.io/kubernetes")
+    version_in(GO_MOD, "k8s.io/kubernetes ")
 }
 
-/// Where this project keeps what is worth keeping between runs: `$XDG_CACHE_HOME/hostport`.
-pub fn cache_dir() -> Result<PathBuf> {
-    // The XDG specification has relative paths ignored.
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    Ok(cache
-        .context("there is no cache folder: set HOME or XDG_CACHE_HOME to an absolute path")?
-        .join("hostport"))
+fn recipe() -> Recipe {
+    let version = version();
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let as_built = |program: Program| if program == Program::Etcd { "server" } else { program.name() };
+    Recipe {
+        name: "controlplane",
+        version,
+        title: format!("Kubernetes {version}"),
+        notice: "That is etcd, API server, controller manager, scheduler and kubectl. The first build takes about 5 \
+                 minutes on 2 cores\nand needs 8 GB of disk for Go's caches.",
+        go_mod: GO_MOD,
+        go_sum: GO_SUM,
+        // Without the version the kubelet and `kubectl version` say v0.0.0.
+        ldflags: format!(
+            "-X k8s.io/component-base/version.gitVersion={version} \
+             -X k8s.io/component-base/version.gitMajor={major} -X k8s.io/component-base/version.gitMinor={minor} \
+             -X k8s.io/client-go/pkg/version.gitVersion={version}"
+        ),
+        programs: Program::ALL.map(|program| (as_built(program), program.name())).to_vec(),
+        joined: None,
+        gives_way: false,
+        without_go: "or set KUBEBUILDER_ASSETS to a folder with ready binaries (kube-apiserver, etcd, kubectl); or use \
+                     the cluster your kubeconfig names (HOSTPORT_USE_CURRENT_CLUSTER=1).",
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! One Kubernetes control plane of our own: etcd, API server, controller manager and scheduler as children of this
-//! process, with their data, logs and kubeconfigs in one folder. It has no nodes: pods are scheduled to none.
+//! process, with their data, logs and kubeconfigs in one folder. It has no nodes, so pods are scheduled to none, unless
+//! somebody asks for nodes that are played (`fake_nodes`).
 
 mod access;
 mod commands;
 mod credentials;
+mod fake_nodes;
 mod home;
 mod restart;
 
@@ -16,11 +18,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use kube::config::Kubeconfig;
 use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
 
 use crate::controlplane::{Binaries, Program};
 use crate::eventually;
 use crate::guarded::{self, Guarded};
 
+pub use fake_nodes::FakeNodes;
 pub(crate) use home::{Home, remove_dead};
 pub use home::{default_dir, stop};
 
@@ -68,12 +72,15 @@ pub struct DevCluster {
     home: Home,
     kubeconfig: PathBuf,
     binaries: Option<Binaries>,
+    /// Set once nodes are played.
+    plays_nodes: OnceCell<()>,
 }
 
 /// A program of a cluster, and how to start it again.
 #[derive(Debug)]
 struct Child {
     program: Program,
+    path: PathBuf,
     arguments: Vec<String>,
     process: Guarded,
     /// It was stopped on purpose.
@@ -95,7 +102,13 @@ impl DevCluster {
         crate::init();
         let binaries = tokio::task::spawn_blocking(Binaries::find_or_build).await??;
         let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
-        let cluster = DevCluster { children: Mutex::default(), home, kubeconfig, binaries: Some(binaries) };
+        let cluster = DevCluster {
+            children: Mutex::default(),
+            home,
+            kubeconfig,
+            binaries: Some(binaries),
+            plays_nodes: OnceCell::new(),
+        };
 
         let mut attempt = 1;
         while let Err(error) = cluster.boot(options).await {
@@ -127,7 +140,13 @@ impl DevCluster {
         let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
         credentials::write(&kubeconfig, &serde_yaml_ng::to_string(&current)?)?;
 
-        let cluster = DevCluster { children: Mutex::default(), home, kubeconfig, binaries: None };
+        let cluster = DevCluster {
+            children: Mutex::default(),
+            home,
+            kubeconfig,
+            binaries: None,
+            plays_nodes: OnceCell::new(),
+        };
         let version = cluster.client().await?.apiserver_version().await.with_context(|| {
             format!("the cluster of the current context {context} does not answer; is it up?")
         })?;
@@ -172,14 +191,13 @@ impl DevCluster {
 
     /// An error that names the first program that has ended by itself, and the end of its log; nothing while all run.
     pub fn died(&self) -> Option<anyhow::Error> {
-        self.died_of(&Program::ALL)
+        self.died_of(|_| true)
     }
 
-    fn died_of(&self, programs: &[Program]) -> Option<anyhow::Error> {
+    fn died_of(&self, programs: impl Fn(Program) -> bool) -> Option<anyhow::Error> {
         let children = self.children();
-        let ended = |child: &&Child| {
-            programs.contains(&child.program) && !child.stopped && child.process.exited().is_some()
-        };
+        let ended =
+            |child: &&Child| programs(child.program) && !child.stopped && child.process.exited().is_some();
         let child = &children.iter().find(ended)?.process;
         let status = child.exited()?;
         let (name, log) = (child.name(), child.log().display());
@@ -239,19 +257,27 @@ impl DevCluster {
     }
 
     fn spawn(&self, program: Program, arguments: Vec<String>) -> Result<()> {
-        let process = self.run(program, &arguments, &format!("{program}.log"))?;
-        self.children().push(Child { program, arguments, process, stopped: false });
+        let path = self.binaries.as_ref().and_then(|binaries| binaries.path(program));
+        self.spawn_from(path.with_context(|| format!("there is no {program}"))?, program, arguments)
+    }
+
+    fn spawn_from(&self, path: PathBuf, program: Program, arguments: Vec<String>) -> Result<()> {
+        let process = self.run(program, &path, &arguments, &format!("{program}.log"))?;
+        self.children().push(Child { program, path, arguments, process, stopped: false });
         Ok(())
     }
 
-    fn run(&self, program: Program, arguments: &[String], log: &str) -> Result<Guarded> {
-        let path = self.binaries.as_ref().and_then(|binaries| binaries.path(program));
-        let mut command = guarded::command(path.with_context(|| format!("there is no {program}"))?);
+    fn run(&self, program: Program, path: &Path, arguments: &[String], log: &str) -> Result<Guarded> {
+        let mut command = guarded::command(path);
         // The arguments name files of the folder, relative to it: a socket's path may have 108 characters only.
         command.args(arguments).current_dir(self.home.path());
         // A proxy of the user is not for the loopback interface, nor for webhooks.
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(proxy);
+        }
+        if program == Program::Kwok {
+            // It would add the user's own stages from there.
+            command.env("KWOK_WORKDIR", self.home.path());
         }
         Guarded::spawn(program.name(), command, self.home.path().join(log))
     }
@@ -264,7 +290,7 @@ impl DevCluster {
     {
         let outcome = eventually(READY, what, || {
             // The others end when they cannot reach the API server while they start.
-            let died = self.died_of(&[Program::Etcd, Program::ApiServer]);
+            let died = self.died_of(|it| !matches!(it, Program::ControllerManager | Program::Scheduler));
             let step = step();
             async move {
                 match died {

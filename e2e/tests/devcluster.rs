@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::controlplane::{Binaries, Program, version};
 use e2e::devcluster::{DevCluster, Options, User};
 use e2e::eventually;
+use e2e::kwok::Kwok;
 use e2e::shared::TestEnv;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -167,13 +168,16 @@ async fn a_program_that_dies_during_the_start_is_named_with_the_end_of_its_log()
 #[tokio::test]
 async fn nothing_survives_a_parent_killed_with_9() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let mut parent = Parent::up(dir.path())?;
-    eventually(SOON, "all programs, each with its watchdog", || async {
+    let kwok = tokio::task::spawn_blocking(Kwok::find_or_build).await??;
+    eprintln!("kwok is in {}", kwok.dir().display());
+    let mut parent = Parent::up(dir.path(), &["--fake-nodes", "2"])?;
+    eventually(SOON, "all programs and kwok, each with its watchdog", || async {
         let processes = processes_in(dir.path())?;
-        ensure!(processes.len() == 2 * programs()?, "processes {processes:?}");
+        ensure!(processes.len() == 2 * (programs()? + 1), "processes {processes:?}");
         Ok(())
     })
     .await?;
+    ensure!(nodes(dir.path())? == ["fake-0 Ready", "fake-1 Ready"]);
 
     parent.child.kill()?;
     parent.child.wait()?;
@@ -190,7 +194,7 @@ async fn nothing_survives_a_parent_killed_with_9() -> Result<()> {
 async fn down_stops_what_up_has_started() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().to_str().context("the path is text")?;
-    let mut parent = Parent::up(dir.path())?;
+    let mut parent = Parent::up(dir.path(), &[])?;
 
     let second = devcluster(&["up", "--dir", path]).output()?;
     let complaint = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -221,9 +225,10 @@ struct Parent {
 }
 
 impl Parent {
-    fn up(dir: &Path) -> Result<Parent> {
+    fn up(dir: &Path, more: &[&str]) -> Result<Parent> {
         let start = Instant::now();
-        let mut child = devcluster(&["up"]).arg("--dir").arg(dir).stdout(Stdio::piped()).spawn()?;
+        let mut up = devcluster(&["up"]);
+        let mut child = up.args(more).arg("--dir").arg(dir).stdout(Stdio::piped()).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
         let mut line = String::new();
         stdout.read_line(&mut line)?;
@@ -245,6 +250,16 @@ fn devcluster(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_devcluster"));
     command.args(args).stderr(Stdio::piped());
     command
+}
+
+/// Names and states of the nodes of the cluster in this folder.
+fn nodes(dir: &Path) -> Result<Vec<String>> {
+    let kubectl = Binaries::find_or_build()?.path(Program::Kubectl).context("there is kubectl")?;
+    let mut command = Command::new(kubectl);
+    command.args(["get", "nodes", "--no-headers"]).env("KUBECONFIG", dir.join("kubeconfig"));
+    let text = String::from_utf8(command.output()?.stdout)?;
+    let name_and_state = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    Ok(text.lines().map(name_and_state).collect())
 }
 
 /// How many programs a cluster is: four, or two if ready-made binaries lack the others.

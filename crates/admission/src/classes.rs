@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{HostPortClass, names::ANNOTATION_DEFAULT_CLASS};
+use crds::{HostPortClass, Scope, names::ANNOTATION_DEFAULT_CLASS};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
@@ -47,6 +47,10 @@ pub(crate) async fn class_of(client: &Client, namespace: &str, make: &Make) -> R
         };
         return Err(Refusal::from(refusal).into());
     };
+    if make.count > 1 && class.spec.scope == Scope::Node {
+        let (key, class, count) = (make.key.clone(), class.name_any(), make.count);
+        return Err(Refusal::from(Fleet::NoBlocks { key, class, count }).into());
+    }
     if make.count > class.spec.max_count {
         let (key, class, most) = (make.key.clone(), class.name_any(), class.spec.max_count);
         return Err(Refusal::from(Fleet::TooLarge { key, class, count: make.count, most }).into());
@@ -57,7 +61,7 @@ pub(crate) async fn class_of(client: &Client, namespace: &str, make: &Make) -> R
 /// As far as the class's status says. One that the controller has not looked at yet may have any number.
 pub(crate) fn has_free_ports(class: &HostPortClass, count: u16) -> bool {
     let status = class.status.as_ref().filter(|status| status.observed_generation >= 0);
-    status.is_none_or(|status| status.free >= i64::from(count))
+    status.and_then(|status| status.free).is_none_or(|free| free >= i64::from(count))
 }
 
 /// The refusal of a pod whose class has no free port. `retries`: whoever creates it tries again.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Port, names::ANNOTATION_PORT};
+use crds::{
+    Port,
+    names::{ANNOTATION_PORT, LABEL_POD_PORT, label_of_claim},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -10,6 +13,25 @@ use crate::{
     pod::{List, Place},
     run::Run,
 };
+
+/// Sets the labels by which the pods of a claim of scope Node are found. Those of a copied pod's origin go.
+pub(crate) fn labels(pod: &mut Value, slots: &BTreeMap<Port, &str>) {
+    let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if let Some(Value::Object(labels)) = metadata.get_mut("labels") {
+        labels.retain(|name, _| !name.starts_with(LABEL_POD_PORT));
+    }
+    if slots.is_empty() {
+        return;
+    }
+    let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+    if labels.is_null() {
+        *labels = json!({});
+    }
+    let Some(labels) = labels.as_object_mut() else { return };
+    for (number, claim) in slots {
+        labels.insert(format!("{LABEL_POD_PORT}{number}"), json!(label_of_claim(claim)));
+    }
+}
 
 /// One change of a container's ports.
 #[derive(Debug)]

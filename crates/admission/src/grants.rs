@@ -32,7 +32,10 @@ impl Grants<'_> {
     /// What an annotation gets: all that the claim holds, or the one number at this place of it.
     pub(crate) fn run(&self, claim: &str, index: Option<u16>) -> Option<Run> {
         let run = *self.held.get(claim)?;
-        index.map_or(Some(run), |index| run.member(index).map(Run::one))
+        match index {
+            Some(index) if !run.is_slot() => run.member(index).map(Run::one),
+            _ => Some(run),
+        }
     }
 }
 

@@ -111,6 +111,16 @@ impl Lookup {
         Ok(holders)
     }
 
+    /// The live pod that a claim of scope Node has already, if it has one.
+    pub(crate) async fn live_pod(
+        &self,
+        namespace: &str,
+        claim: &str,
+        number: Port,
+    ) -> Result<Option<String>, ReadError> {
+        self.0.reads.live_pod(namespace, claim, number).await
+    }
+
     async fn propose(&self, namespace: &str, name: &str) -> Result<(String, Standing), ReadError> {
         let standing = match self.0.known.saying(namespace, name) {
             Some(saying) => {
@@ -164,7 +174,7 @@ impl Lookup {
     }
 
     async fn holder(&self, namespace: &str, number: Port) -> Result<Holder, ReadError> {
-        let Some(port) = self.0.reads.port(number).await? else { return Ok(Holder::Nobody) };
+        let Some(port) = self.0.reads.port(&number.to_string()).await? else { return Ok(Holder::Nobody) };
         let Some(name) = standing::claim_of(&port, namespace) else { return Ok(Holder::Nobody) };
         let claim = self.0.reads.claim(namespace, name).await?;
         Ok(claim.map_or(Holder::Nobody, |claim| standing::holder(&port, &claim)))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crds::Port;
 use serde_json::Value;
 
 use crate::{
@@ -75,11 +76,17 @@ impl<'a> Draft<'a> {
                 let told = self.told(&grants);
                 edit::annotations(&mut pod, &told);
                 edit::variables(&mut pod, &told);
+                edit::labels(&mut pod, &self.slots(&grants));
                 edit::notes(&mut pod, self.plan.notes(&grants));
                 let news = if asking.retries { Vec::new() } else { self.plan.news(&grants) };
                 Decision::Allow { pod, warnings: news.into_iter().chain(grants.warnings).collect() }
             }
         }
+    }
+
+    /// Of scope Node: the numbers that the pod carries, with the claims that it carries them for.
+    fn slots(&self, grants: &Grants<'_>) -> BTreeMap<Port, &'a str> {
+        slots(self.plan, grants).collect()
     }
 
     fn edits(&self, grants: &Grants<'_>) -> Result<Vec<Edit<'a>>, Refusal> {
@@ -141,6 +148,14 @@ impl<'a> Draft<'a> {
     fn told(&self, grants: &Grants<'_>) -> BTreeMap<&'a str, Run> {
         self.plan.told().filter_map(|told| Some((told.name, grants.run(told.claim, told.index)?))).collect()
     }
+}
+
+/// Of scope Node: the numbers that a pod of the plan carries, with the claims that it carries them for.
+pub(crate) fn slots<'a>(plan: &'a Plan, grants: &Grants<'_>) -> impl Iterator<Item = (Port, &'a str)> {
+    plan.uses.iter().filter_map(|used| {
+        let run = grants.run(&used.claim, used.index).filter(|run| run.is_slot())?;
+        Some((run.first, used.claim.as_str()))
+    })
 }
 
 /// The one port of the pod that each claim annotation means.

@@ -515,3 +515,38 @@ proptest! {
         }
     }
 }
+
+/// What `shop-web` holds in a class of scope Node.
+fn slot() -> [(&'static str, Standing); 1] {
+    let run = Run::slot(crate::testing::port(9000), "9000-3").unwrap();
+    [("shop-web", Standing::Held(run))]
+}
+
+#[test]
+fn a_pod_of_scope_node_is_labelled_with_its_claim() {
+    let stale = json!({"app": "web", "hostport.io/port-9100": "origin"});
+
+    let (pod, _) = decide_with(&with(web(), "/metadata/labels", &stale), &slot(), false).unwrap();
+
+    assert_eq!(pod["metadata"]["labels"], json!({"app": "web", "hostport.io/port-9000": "shop-web"}));
+    assert_eq!(pod.pointer("/spec/containers/0/ports/0/hostPort"), Some(&json!(9000)));
+    let (again, _) = decide_with(&pod, &slot(), false).unwrap();
+    assert_eq!(again, pod, "it may be asked again");
+}
+
+#[test]
+fn a_pod_of_scope_cluster_has_no_label_of_ours() {
+    let pod = decide(&web()).unwrap();
+
+    assert_eq!(pod["metadata"].get("labels"), None);
+}
+
+#[test]
+fn a_pod_that_only_wants_to_know_a_slot_is_not_labelled() {
+    let mut informed = web();
+    informed["metadata"]["annotations"] = json!({"ref.hostport.io/WEB": "shop-web"});
+
+    let (pod, _) = decide_with(&informed, &slot(), false).unwrap();
+
+    assert_eq!(pod["metadata"].get("labels"), None);
+}

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crds::{
     HostPort, HostPortClaim, Port,
-    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE},
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE, LABEL_POD_PORT, label_of_claim},
 };
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, PartialObjectMeta},
@@ -16,6 +16,8 @@ use crate::{run::Run, standing::Standing};
 
 /// A read that takes longer is given up; the whole answer has 8 s.
 const READ_LIMIT: Duration = Duration::from_secs(3);
+/// Pods whose containers may run.
+const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Names that a sentence offers for one that does not exist, and how many are looked at.
 const OFFERED: usize = 3;
 const LOOKED_AT: u32 = 200;
@@ -52,21 +54,37 @@ impl Reads {
         within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await
     }
 
-    pub(crate) async fn port(&self, number: Port) -> Result<Option<HostPort>, ReadError> {
+    pub(crate) async fn port(&self, name: &str) -> Result<Option<HostPort>, ReadError> {
         let api: Api<HostPort> = Api::all(self.client.clone());
-        within(format!("HostPort {number}"), api.get_opt(&number.to_string())).await
+        within(format!("HostPort {name}"), api.get_opt(name)).await
     }
 
     /// The HostPorts of these numbers. Those of a block come by one LIST, with all others of the namespace.
     pub(crate) async fn ports(&self, namespace: &str, run: Run) -> Result<Vec<HostPort>, ReadError> {
         if !run.is_block() {
-            return Ok(self.port(run.first).await?.into_iter().collect());
+            return Ok(self.port(&run.name()).await?.into_iter().collect());
         }
         let api: Api<HostPort> = Api::all(self.client.clone());
         let params = ListParams::default().labels(&format!("{LABEL_CLAIM_NAMESPACE}={namespace}"));
         let mut ports = within(format!("HostPorts {run}"), api.list(&params)).await?.items;
         ports.retain(|port| run.contains(port.spec.port));
         Ok(ports)
+    }
+
+    /// The live pod that a claim of scope Node has already, if it has one. One that is being deleted does not count.
+    pub(crate) async fn live_pod(
+        &self,
+        namespace: &str,
+        claim: &str,
+        number: Port,
+    ) -> Result<Option<String>, ReadError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let label = format!("{LABEL_POD_PORT}{number}={}", label_of_claim(claim));
+        // No resourceVersion: a consistent read.
+        let params = ListParams::default().labels(&label).fields(LIVE);
+        let pods = within(format!("the pods of HostPortClaim {claim:?}"), api.list_metadata(&params)).await?;
+        let mut live = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(live.next().map(ResourceExt::name_any))
     }
 
     /// Names of claims that do exist. Without them the answer is the same, so a failed read is none.

@@ -125,6 +125,19 @@ pub(crate) enum Refusal {
     NotCarried { port: String, claim: String, holds: Run },
 
     #[error(
+        "label hostport.io/port-{number} does not say that the pod is of claim {claim:?}: another webhook changed it, or \
+         pods.hostport.io has not seen the pod. Create the pod again; if that does not help, ask the administrator for \
+         the order of the webhooks."
+    )]
+    NotLabelled { number: Port, claim: String },
+
+    #[error(
+        "claim {claim:?} already has a live pod, {pod:?}. In a class of scope Node a claim serves one pod: use \
+         class.hostport.io/{port} for one claim per pod, or strategy Recreate."
+    )]
+    Serving { claim: String, pod: String, port: String },
+
+    #[error(
         "port {number}/{protocol} is in the pod twice, {first} and {second}, and a node gives it out once. Remove \
          one of them, or give it a claim of its own."
     )]

@@ -1,4 +1,4 @@
-//! Consecutive numbers: what a claim holds.
+//! Consecutive numbers, or a slot of one: what a claim holds.
 
 use std::fmt;
 
@@ -9,17 +9,38 @@ use crds::Port;
 pub(crate) struct Run {
     pub(crate) first: Port,
     count: u16,
+    /// Scope Node: which slot of the number.
+    pub(crate) slot: Option<u32>,
 }
 
 impl Run {
     /// `None` if it would end above 65535, or is empty.
     pub(crate) fn new(first: Port, count: u16) -> Option<Self> {
-        first.get().checked_add(count.checked_sub(1)?).map(|_| Self { first, count })
+        first.get().checked_add(count.checked_sub(1)?).map(|_| Self { first, count, slot: None })
     }
 
     /// This number alone.
     pub(crate) fn one(number: Port) -> Self {
-        Self { first: number, count: 1 }
+        Self { first: number, count: 1, slot: None }
+    }
+
+    /// The number as a slot of it, if that is what the HostPort of this name is.
+    pub(crate) fn slot(number: Port, name: &str) -> Option<Self> {
+        let slot = name.strip_prefix(&format!("{number}-"))?.parse().ok();
+        slot.map(|slot| Self { first: number, count: 1, slot: Some(slot) })
+    }
+
+    /// Good for one node, and so for one pod.
+    pub(crate) fn is_slot(self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// The name of the HostPort that holds the first number.
+    pub(crate) fn name(self) -> String {
+        match self.slot {
+            None => self.first.to_string(),
+            Some(slot) => format!("{}-{slot}", self.first),
+        }
     }
 
     pub(crate) fn last(self) -> Port {

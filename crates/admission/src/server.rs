@@ -32,6 +32,7 @@ use crate::{
     reads::ReadError,
     refusal::Refusal,
     review::{Answer, Request, Verdict},
+    standing::{Standing, Standings},
     validate::{self, Managed},
     wait::Waits,
     webhooks::{PATH_ANNOTATED, PATH_MANAGED, PATH_MUTATE, PATH_WORKLOADS},
@@ -60,8 +61,8 @@ struct Inner {
 }
 
 impl Admission {
-    /// Reads claims, HostPorts, classes and namespaces by `client`; needs `get` on these, `list` on claims, HostPorts
-    /// and classes, and `watch` on claims. Makes claims that annotations ask for: `create` and `patch` on claims.
+    /// Reads claims, HostPorts, classes and namespaces by `client`; needs `get` on these, `list` on claims, HostPorts,
+    /// classes and pods, and `watch` on claims. Makes claims that annotations ask for: `create` and `patch` on claims.
     pub fn new(client: Client, metrics: Metrics) -> Self {
         let waits = Waits::new(metrics.waits.clone());
         Self(Arc::new(Inner {
@@ -279,6 +280,7 @@ impl Inner {
         let mut wait = None;
         loop {
             let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
+            self.serves_nobody_else(asking.namespace, &plan, &standings).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -297,6 +299,26 @@ impl Inner {
                 return Err(refusal.into());
             }
         }
+    }
+
+    /// In scope Node a claim serves one pod. Two that come at the same moment may both pass; one of them is then Pending
+    /// if there are no more nodes than slots.
+    async fn serves_nobody_else(
+        &self,
+        namespace: &str,
+        plan: &Plan,
+        standings: &Standings,
+    ) -> Result<(), Stop> {
+        for used in &plan.uses {
+            let Some(Standing::Held(run)) = standings.get(&used.claim) else { continue };
+            if run.is_slot()
+                && let Some(pod) = self.lookup.live_pod(namespace, &used.claim, run.first).await?
+            {
+                let (claim, port) = (used.claim.clone(), used.port_name.clone());
+                return Err(Refusal::Serving { claim, pod, port }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The final object: what it claims is still held and carried; in a managed namespace whatever it carries.

@@ -67,7 +67,10 @@ pub(crate) enum Holder {
 /// What a claim's status says that it holds. How many these are is in the spec, which nobody can change.
 pub(crate) fn said(claim: &HostPortClaim) -> Option<Run> {
     let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
-    Run::new(status.port?, claim.spec.count)
+    match &status.host_port_name {
+        Some(name) if claim.spec.count == 1 => Run::slot(status.port?, name),
+        _ => Run::new(status.port?, claim.spec.count),
+    }
 }
 
 /// I1, I5: numbers are the claim's if the claim lives and says so, and the HostPort of each of them says so too,
@@ -92,7 +95,10 @@ pub(crate) fn confirmed<'a>(
     run: Run,
     ports: impl IntoIterator<Item = &'a HostPort> + Clone,
 ) -> bool {
-    run.iter().all(|number| ports.clone().into_iter().any(|port| confirms(port, claim, number)))
+    let in_scope = |port: &&HostPort| port.spec.slot == run.slot;
+    let confirmed =
+        |number| ports.clone().into_iter().filter(in_scope).any(|port| confirms(port, claim, number));
+    run.iter().all(confirmed)
 }
 
 /// The number that a pod of the claim is given, of a block the first; none if the pod is refused. `ports` are the
@@ -219,6 +225,26 @@ mod tests {
         assert_eq!(holder(&second, &claim), Holder::Claim);
         assert_eq!(holder(&of_another, &claim), Holder::Nobody);
         assert_eq!(holder(&grant("rtp", 9003), &claim), Holder::Nobody);
+    }
+
+    #[test]
+    fn a_claim_of_scope_node_is_believed_by_its_own_slot_alone() {
+        let mut claim = bound_claim("web", 9000);
+        claim.status.as_mut().unwrap().host_port_name = Some("9000-3".to_owned());
+        let slot = |slot| {
+            let mut granted = grant("web", 9000);
+            (granted.spec.scope, granted.spec.slot) = (crds::Scope::Node, Some(slot));
+            granted
+        };
+
+        assert_eq!(believe(&claim, [&slot(3)]), Standing::Held(Run::slot(port(9000), "9000-3").unwrap()));
+        assert_eq!(believe(&claim, [&slot(2)]), Standing::Disproved(port(9000)));
+        assert_eq!(believe(&claim, [&grant("web", 9000)]), Standing::Disproved(port(9000)));
+        claim.status.as_mut().unwrap().host_port_name = Some("9001-3".to_owned());
+        assert!(
+            matches!(believe(&claim, [&slot(3)]), Standing::Unbound { .. }),
+            "the name is of another number"
+        );
     }
 
     #[test]

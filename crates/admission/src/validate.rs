@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::Port;
+use crds::{
+    Port,
+    names::{LABEL_POD_PORT, label_of_claim},
+};
 
 use crate::{
     annotations::{Plan, Use},
     grants::Grants,
-    mutate::{Target, targets},
+    mutate::{Target, slots, targets},
     pod::{Carried, List, Place, Pod},
     refusal::Refusal,
     run::Run,
@@ -34,6 +37,12 @@ pub(crate) fn annotated(pod: &Pod, plan: &Plan, grants: &Grants<'_>) -> Result<(
         if wrong || !carries_all(pod, &target, run) {
             let (port, claim) = (target.used.port_name.clone(), target.used.claim.clone());
             return Err(Refusal::NotCarried { port, claim, holds: run });
+        }
+    }
+    for (number, claim) in slots(plan, grants) {
+        let label = pod.metadata.labels.get(&format!("{LABEL_POD_PORT}{number}"));
+        if label.is_none_or(|label| *label != label_of_claim(claim)) {
+            return Err(Refusal::NotLabelled { number, claim: claim.to_owned() });
         }
     }
     let claimed = claimed(plan, grants);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crds::{HostPortClaim, HostPortClass};
+use crds::{HostPortClaim, HostPortClass, Scope};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -149,12 +149,7 @@ async fn serves_one_pod(client: &Client, class: Option<&str>) -> bool {
     let Some(class) = class else { return false };
     let api: Api<HostPortClass> = Api::all(client.clone());
     let found = within(format!("HostPortClass {class:?}"), api.get_opt(class)).await.ok().flatten();
-    found.is_some_and(|class| is_node_scope(&class))
-}
-
-/// No class of this version has the scope Node. Once there is the field: `class.spec.scope == crds::Scope::Node`.
-fn is_node_scope(_class: &HostPortClass) -> bool {
-    false
+    found.is_some_and(|class| class.spec.scope == Scope::Node)
 }
 
 #[cfg(test)]

@@ -3,14 +3,20 @@
 
 use std::hint::black_box;
 
-use allocator::{ClassSpec, Hold, Ledger, Port, PortRange, Strategy, Waiters};
+use allocator::{ClassSpec, Hold, Ledger, Port, PortRange, Scope, Strategy, Waiters};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn ledger(strategy: Strategy, free: impl Fn(u16) -> bool) -> Ledger {
     let pool = PortRange::new(Port::new(536).unwrap(), Port::MAX).unwrap();
     let mut ledger = Ledger::new();
-    let spec =
-        ClassSpec { pools: vec![pool], exclude: Vec::new(), strategy, allow_reserved: true, created: 0 };
+    let spec = ClassSpec {
+        pools: vec![pool],
+        exclude: Vec::new(),
+        strategy,
+        scope: Scope::Cluster,
+        allow_reserved: true,
+        created: 0,
+    };
     ledger.set_class("wide", spec);
     pool.iter().filter(|port| !free(port.get())).for_each(|port| ledger.hold(port, "wide", Hold::Bound));
     ledger
@@ -45,6 +51,7 @@ fn classes(c: &mut Criterion) {
         pools: vec![PortRange::new(Port::new(7000).unwrap(), Port::new(end).unwrap()).unwrap()],
         exclude: Vec::new(),
         strategy: Strategy::Sequential,
+        scope: Scope::Cluster,
         allow_reserved: false,
         created: -1,
     };

@@ -5,17 +5,22 @@
 mod class;
 mod pages;
 mod random;
+mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use class::{ClassSpec, Counts, Refusal, Strategy};
+pub use class::{ClassSpec, Counts, Refusal, Scope, Strategy};
+
+use std::collections::{BTreeSet, HashMap};
 
 use crate::port::{Port, RESERVED};
 use crate::set::PortSet;
+use crate::spot::Spot;
 use pages::Pages;
 use random::Random;
-use table::{ClassId, ClassTable, Pool};
+use slots::Slots;
+use table::{ClassId, ClassTable, Open, Pool};
 
 /// Why a HostPort stands on a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,14 +56,41 @@ pub struct Ledger {
     classes: ClassTable,
     /// By number: the class that owns it.
     owners: Pages<ClassId>,
-    /// By number: its HostPort.
+    /// By number: its HostPort for all nodes.
     holds: Pages<(ClassId, Hold)>,
+    /// Numbers of which slots are held or promised.
+    numbers: HashMap<Port, Number>,
     held: PortSet,
+    /// Numbers of which a slot is held.
+    slotted: PortSet,
     foreign: PortSet,
     promised: PortSet,
+    /// Numbers on which there is someone for whom no HostPort stands: no slot of them is granted.
+    strange: PortSet,
     /// Foreign and not held: what the classes count as foreign.
     squatted: PortSet,
+    /// Strange, and not held on all nodes: the same for classes that grant slots.
+    estranged: PortSet,
     random: Random,
+}
+
+/// What is known of the slots of a number.
+#[derive(Clone, Default)]
+struct Number {
+    holds: HashMap<u32, (ClassId, Hold)>,
+    promised: BTreeSet<u32>,
+    /// Those of the two.
+    taken: Slots,
+}
+
+impl Number {
+    fn settle(&mut self, slot: u32) {
+        if self.holds.contains_key(&slot) || self.promised.contains(&slot) {
+            self.taken.insert(slot);
+        } else {
+            self.taken.remove(slot);
+        }
+    }
 }
 
 impl Ledger {
@@ -75,10 +107,14 @@ impl Ledger {
             classes: ClassTable::new(),
             owners: Pages::new(),
             holds: Pages::new(),
+            numbers: HashMap::new(),
             held: PortSet::new(),
+            slotted: PortSet::new(),
             foreign: PortSet::new(),
             promised: PortSet::new(),
+            strange: PortSet::new(),
             squatted: PortSet::new(),
+            estranged: PortSet::new(),
             random: Random::with_seed(seed),
         }
     }
@@ -104,40 +140,50 @@ impl Ledger {
         }
     }
 
-    /// A HostPort of that number stands (or is about to), of that class, which need not exist. The last call
-    /// for a number wins.
-    pub fn hold(&mut self, port: Port, class: &str, hold: Hold) {
+    /// A HostPort of that name stands (or is about to), of that class, which need not exist. The last call for a
+    /// name wins.
+    pub fn hold(&mut self, spot: impl Into<Spot>, class: &str, hold: Hold) {
+        let spot = spot.into();
         let id = self.classes.id_or_new(class);
-        let before = self.holds.insert(port, (id, hold));
+        let before = match spot.slot() {
+            None => self.holds.insert(spot.port(), (id, hold)),
+            Some(slot) => self.numbers.entry(spot.port()).or_default().holds.insert(slot, (id, hold)),
+        };
         if before == Some((id, hold)) {
             return;
         }
         if let Some((old, hold)) = before {
-            self.classes[old].subtract(port, hold);
+            self.classes[old].subtract(spot, hold);
         }
-        self.classes[id].add(port, hold);
+        self.classes[id].add(spot, hold);
         match before {
             Some((old, _)) => self.classes.retire_if_idle(old),
-            None => {
-                self.held.insert(port);
-                self.settle(port);
-            }
+            None => self.settle_spot(spot),
         }
     }
 
-    /// The HostPort of that number is gone.
-    pub fn unhold(&mut self, port: Port) {
-        let Some((id, hold)) = self.holds.remove(port) else { return };
-        self.classes[id].subtract(port, hold);
+    /// The HostPort of that name is gone.
+    pub fn unhold(&mut self, spot: impl Into<Spot>) {
+        let spot = spot.into();
+        let before = match spot.slot() {
+            None => self.holds.remove(spot.port()),
+            Some(slot) => self.numbers.get_mut(&spot.port()).and_then(|number| number.holds.remove(&slot)),
+        };
+        let Some((id, hold)) = before else { return };
+        self.classes[id].subtract(spot, hold);
         self.classes.retire_if_idle(id);
-        self.held.remove(port);
-        self.settle(port);
+        self.settle_spot(spot);
     }
 
-    /// The class, and the state, of the HostPort of that number.
+    /// The class, and the state, of the HostPort of that name.
     #[must_use]
-    pub fn holder(&self, port: Port) -> Option<(&str, Hold)> {
-        self.holds.get(port).map(|(id, hold)| (&*self.classes[id].name, hold))
+    pub fn holder(&self, spot: impl Into<Spot>) -> Option<(&str, Hold)> {
+        let spot = spot.into();
+        let held = match spot.slot() {
+            None => self.holds.get(spot.port()),
+            Some(slot) => self.numbers.get(&spot.port())?.holds.get(&slot).copied(),
+        };
+        held.map(|(id, hold)| (&*self.classes[id].name, hold))
     }
 
     /// Whether a pod without a claim, or a Service's node port, uses the number.
@@ -147,11 +193,30 @@ impl Ledger {
         }
     }
 
-    /// Whether the number stands in the Bound status of a living claim. C7: then no waiter gets it, whether
-    /// or not its HostPort stands.
-    pub fn set_promised(&mut self, port: Port, promised: bool) {
-        if put(&mut self.promised, port, promised) {
+    /// Whether there is someone on the number for whom no HostPort stands: a pod, or a Service's node port. Then no
+    /// slot of it is granted.
+    pub fn set_strange(&mut self, port: Port, strange: bool) {
+        if put(&mut self.strange, port, strange) {
             self.settle(port);
+        }
+    }
+
+    /// Whether this stands in the Bound status of a living claim. C7: then no waiter gets it, whether or not its
+    /// HostPort stands.
+    pub fn set_promised(&mut self, spot: impl Into<Spot>, promised: bool) {
+        let spot = spot.into();
+        match spot.slot() {
+            None if put(&mut self.promised, spot.port(), promised) => self.settle(spot.port()),
+            None => {}
+            Some(slot) if promised => {
+                self.numbers.entry(spot.port()).or_default().promised.insert(slot);
+                self.settle_spot(spot);
+            }
+            Some(slot) => {
+                if self.numbers.get_mut(&spot.port()).is_some_and(|number| number.promised.remove(&slot)) {
+                    self.settle_spot(spot);
+                }
+            }
         }
     }
 
@@ -190,6 +255,38 @@ impl Ledger {
         lot.and_then(above).or_else(|| above(pool.dynamic)).or_else(|| above(Port::MIN))
     }
 
+    /// The lowest free slot of all numbers of the class, so that small fleets need few nodes; of several numbers the
+    /// lowest, or one drawn by lot. It stays free until [`Ledger::hold`] is called for it.
+    pub fn pick_slot(&mut self, class: &str) -> Option<Spot> {
+        let pool = self.classes.pool(class)?;
+        let levels = &pool.open.levels;
+        let (slot, lowest) = *levels.first()?;
+        let port = match pool.spec.strategy {
+            Strategy::Sequential => lowest,
+            Strategy::Random => {
+                let lot = Port::from_index(1 + self.random.below(Port::MAX.index()));
+                levels.range((slot, lot)..=(slot, Port::MAX)).next().map_or(lowest, |(_, port)| *port)
+            }
+        };
+        Some(Spot::slot_of(port, slot))
+    }
+
+    /// The lowest free slot of this number, if it is the class's. Who wants a certain number has to look itself whether
+    /// the strangers on it are its own.
+    #[must_use]
+    pub fn pick_slot_of(&self, class: &str, port: Port) -> Option<Spot> {
+        let id = self.classes.id(class).filter(|id| self.owners.get(port) == Some(*id))?;
+        let closed = self.held.contains(port) || self.promised.contains(port);
+        let (slot, free) = open_slots((!closed).then(|| self.taken_of(port)), self.scope_of(id));
+        (free > 0).then_some(Spot::slot_of(port, slot))
+    }
+
+    /// What the class grants of a number.
+    #[must_use]
+    pub fn scope(&self, class: &str) -> Option<Scope> {
+        self.classes.pool(class).map(|pool| pool.spec.scope)
+    }
+
     /// The first of the lowest `count` consecutive free numbers of the class that begin at `from` or above it.
     #[must_use]
     pub fn run_from(&self, class: &str, from: Port, count: usize) -> Option<Port> {
@@ -210,14 +307,16 @@ impl Ledger {
         self.classes.find(class)?.available.first()
     }
 
-    /// How many numbers the class can grant now; 0 for a class that is not known.
+    /// How many numbers, or slots, the class can grant now; 0 for a class that is not known.
     #[must_use]
     pub fn free_count(&self, class: &str) -> usize {
-        self.classes.pool(class).map_or(0, |pool| pool.free.len())
+        self.classes.pool(class).map_or(0, |pool| pool.free.len() + pool.open.free)
     }
 
-    /// Whether the class may have this number at all, whoever holds it.
-    pub fn may_have(&self, class: &str, port: Port) -> Result<(), Refusal> {
+    /// Whether the class may have this at all, whoever holds it.
+    pub fn may_have(&self, class: &str, spot: impl Into<Spot>) -> Result<(), Refusal> {
+        let spot = spot.into();
+        let port = spot.port();
         let (Some(id), Some(pool)) = (self.classes.id(class), self.classes.pool(class)) else {
             return Err(Refusal::NoSuchClass);
         };
@@ -228,6 +327,11 @@ impl Ledger {
             return Err(Refusal::Reserved);
         }
         match self.owners.get(port) {
+            _ if pool.blocked => Err(Refusal::Blocked),
+            _ if pool.spec.scope.is_node() == spot.is_whole() => Err(Refusal::OtherScope),
+            _ if spot.slot().is_some_and(|slot| slot >= pool.spec.scope.slots()) => {
+                Err(Refusal::BeyondMaxNodes)
+            }
             Some(owner) if owner != id => {
                 Err(Refusal::OwnedByOlderClass { class: self.classes[owner].name.to_string() })
             }
@@ -241,14 +345,30 @@ impl Ledger {
         self.owners.get(port).map(|id| &*self.classes[id].name)
     }
 
-    /// What is known about the number, for a claim that wants this one.
+    /// What is known about this, for a claim that wants it. A number is held if one of its slots is, and a slot if
+    /// the number is.
     #[must_use]
-    pub fn state(&self, port: Port) -> PortState {
-        if self.held.contains(port) {
+    pub fn state(&self, spot: impl Into<Spot>) -> PortState {
+        let spot = spot.into();
+        let port = spot.port();
+        let number = self.numbers.get(&port);
+        let (held, foreign, promised) = match spot.slot() {
+            None => (
+                self.slotted.contains(port),
+                self.foreign.contains(port),
+                number.is_some_and(|number| !number.promised.is_empty()),
+            ),
+            Some(slot) => (
+                number.is_some_and(|number| number.holds.contains_key(&slot)),
+                self.strange.contains(port),
+                number.is_some_and(|number| number.promised.contains(&slot)),
+            ),
+        };
+        if held || self.held.contains(port) {
             PortState::Held
-        } else if self.foreign.contains(port) {
+        } else if foreign {
             PortState::Foreign
-        } else if self.promised.contains(port) {
+        } else if promised || self.promised.contains(port) {
             PortState::Promised
         } else {
             PortState::Free
@@ -267,50 +387,130 @@ impl Ledger {
         self.classes.pool(class).map(|pool| pool.text.as_str())
     }
 
+    /// A HostPort of this name has come or gone, or a promise of it.
+    fn settle_spot(&mut self, spot: Spot) {
+        let port = spot.port();
+        match spot.slot() {
+            None => _ = put(&mut self.held, port, self.holds.get(port).is_some()),
+            Some(slot) => {
+                let Some(number) = self.numbers.get_mut(&port) else { return };
+                number.settle(slot);
+                put(&mut self.slotted, port, !number.holds.is_empty());
+                if number.taken.is_empty() {
+                    self.numbers.remove(&port);
+                }
+            }
+        }
+        self.settle(port);
+    }
+
     /// Brings the owner's view of one number up to date.
     fn settle(&mut self, port: Port) {
         let state = self.state(port);
         let squatted_changed = put(&mut self.squatted, port, state == PortState::Foreign);
+        let estranged = self.strange.contains(port) && !self.held.contains(port);
+        let estranged_changed = put(&mut self.estranged, port, estranged);
 
         let Some(id) = self.owners.get(port) else { return };
+        let scope = self.scope_of(id);
+        let open = scope.is_node().then(|| open_slots(self.slots_of(port), scope));
         let pool = self.classes[id].pool.as_mut().expect("only a class that exists owns numbers");
-        put(&mut pool.free, port, state == PortState::Free);
-        if squatted_changed {
-            if state == PortState::Foreign { pool.foreign += 1 } else { pool.foreign -= 1 }
+        let (changed, foreign) = if let Some((lowest, free)) = open {
+            pool.open.set(port, lowest, free);
+            (estranged_changed, estranged)
+        } else {
+            put(&mut pool.free, port, state == PortState::Free);
+            (squatted_changed, state == PortState::Foreign)
+        };
+        if changed {
+            if foreign { pool.foreign += 1 } else { pool.foreign -= 1 }
         }
     }
 
-    /// Gives every number to the oldest class that includes it, and every class its view of what it owns.
+    fn scope_of(&self, id: ClassId) -> Scope {
+        self.classes[id].pool.as_ref().map_or(Scope::Cluster, |pool| pool.spec.scope)
+    }
+
+    /// The slots that are taken of a number; `None` if it grants none at all now.
+    fn slots_of(&self, port: Port) -> Option<Option<&Slots>> {
+        let closed = self.held.contains(port) || self.strange.contains(port) || self.promised.contains(port);
+        (!closed).then(|| self.taken_of(port))
+    }
+
+    fn taken_of(&self, port: Port) -> Option<&Slots> {
+        self.numbers.get(&port).map(|number| &number.taken)
+    }
+
+    /// Gives every number to the oldest class that includes it, and every class its view of what it owns. A class
+    /// that has numbers in common with an older one of the other scope owns nothing.
     fn share_out(&mut self) {
         let mut taken = self.held.clone();
+        taken.insert_all(&self.slotted);
         taken.insert_all(&self.foreign);
         taken.insert_all(&self.promised);
+        let promised = self.numbers.iter().filter(|(_, number)| !number.promised.is_empty());
+        promised.for_each(|(port, _)| _ = taken.insert(*port));
 
         self.owners.clear();
-        let mut given = PortSet::new();
+        let mut given = [PortSet::new(), PortSet::new()];
         for id in self.classes.oldest_first() {
             let pool = self.classes[id].pool.as_mut().expect("only classes that exist are listed");
+            let scope = pool.spec.scope;
             let mut owned = pool.spec.included();
             let included = owned.len();
             if !pool.spec.allow_reserved {
                 RESERVED.iter().for_each(|&range| owned.remove_range(range));
             }
             pool.reserved = included - owned.len();
-            pool.conflict = owned.count_common(&given);
-            owned.remove_all(&given);
+            let (same, other) = (usize::from(scope.is_node()), usize::from(!scope.is_node()));
+            let overlap = owned.count_common(&given[other]);
+            pool.conflict = owned.count_common(&given[same]) + overlap;
+            pool.blocked = overlap > 0;
+            if pool.blocked {
+                owned = PortSet::new();
+            }
+            owned.remove_all(&given[same]);
             pool.capacity = owned.len();
-            let band = class::static_band(pool.capacity);
+            let band = if scope.is_node() { 0 } else { class::static_band(pool.capacity) };
             pool.dynamic = owned.nth(band).unwrap_or(Port::MIN);
             pool.band = band.checked_sub(1).and_then(|last| Some((owned.first()?, owned.nth(last)?)));
-            pool.foreign = owned.count_common(&self.squatted);
+            let foreign = if scope.is_node() { &self.estranged } else { &self.squatted };
+            pool.foreign = owned.count_common(foreign);
 
             for range in owned.ranges() {
                 self.owners.fill(range, id);
             }
-            given.insert_all(&owned);
-            owned.remove_all(&taken);
-            pool.free = owned;
+            given[same].insert_all(&owned);
+            if scope.is_node() {
+                self.open(id, &owned);
+            } else {
+                owned.remove_all(&taken);
+                let pool = self.classes[id].pool.as_mut().expect("it was there a moment ago");
+                (pool.free, pool.open) = (owned, Open::new());
+            }
         }
+    }
+
+    /// Every slot of these numbers that is not taken can be granted by the class.
+    fn open(&mut self, id: ClassId, owned: &PortSet) {
+        let scope = self.scope_of(id);
+        let mut open = Open::new();
+        for port in owned.iter() {
+            let (lowest, free) = open_slots(self.slots_of(port), scope);
+            open.set(port, lowest, free);
+        }
+        let pool = self.classes[id].pool.as_mut().expect("only classes that exist own numbers");
+        (pool.free, pool.open) = (PortSet::new(), open);
+    }
+}
+
+/// The lowest free slot of a number, and how many are free.
+fn open_slots(taken: Option<Option<&Slots>>, scope: Scope) -> (u32, usize) {
+    let limit = scope.slots();
+    match taken {
+        None => (0, 0),
+        Some(None) => (0, limit as usize),
+        Some(Some(slots)) => (slots.lowest_free(), slots.free_below(limit)),
     }
 }
 

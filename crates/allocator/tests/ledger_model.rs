@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use allocator::{
-    ClassSpec, Counts, Hold, Ledger, Port, PortRange, PortState, RESERVED, Refusal, Strategy as Picking,
+    ClassSpec, Counts, Hold, Ledger, Port, PortRange, PortState, RESERVED, Refusal, Scope, Spot,
+    Strategy as Picking,
 };
 use proptest::prelude::*;
 
@@ -15,18 +16,20 @@ const CLASSES: [&str; 4] = ["games", "media", "sip", "never-created"];
 enum Step {
     SetClass(&'static str, ClassSpec),
     RemoveClass(&'static str),
-    Hold(Port, &'static str, Hold),
-    Unhold(Port),
+    Hold(Spot, &'static str, Hold),
+    Unhold(Spot),
     Foreign(Port, bool),
-    Promised(Port, bool),
+    Strange(Port, bool),
+    Promised(Spot, bool),
 }
 
 #[derive(Default)]
 struct Model {
     classes: BTreeMap<&'static str, ClassSpec>,
-    holds: BTreeMap<Port, (&'static str, Hold)>,
+    holds: BTreeMap<Spot, (&'static str, Hold)>,
     foreign: BTreeSet<Port>,
-    promised: BTreeSet<Port>,
+    strange: BTreeSet<Port>,
+    promised: BTreeSet<Spot>,
 }
 
 impl Model {
@@ -34,30 +37,68 @@ impl Model {
         match step.clone() {
             Step::SetClass(name, spec) => _ = self.classes.insert(name, spec),
             Step::RemoveClass(name) => _ = self.classes.remove(name),
-            Step::Hold(port, class, hold) => _ = self.holds.insert(port, (class, hold)),
-            Step::Unhold(port) => _ = self.holds.remove(&port),
+            Step::Hold(spot, class, hold) => _ = self.holds.insert(spot, (class, hold)),
+            Step::Unhold(spot) => _ = self.holds.remove(&spot),
+            Step::Strange(port, true) => _ = self.strange.insert(port),
+            Step::Strange(port, false) => _ = self.strange.remove(&port),
             Step::Foreign(port, true) => _ = self.foreign.insert(port),
             Step::Foreign(port, false) => _ = self.foreign.remove(&port),
-            Step::Promised(port, true) => _ = self.promised.insert(port),
-            Step::Promised(port, false) => _ = self.promised.remove(&port),
+            Step::Promised(spot, true) => _ = self.promised.insert(spot),
+            Step::Promised(spot, false) => _ = self.promised.remove(&spot),
         }
     }
 
     fn owner(&self, port: Port) -> Option<&'static str> {
         let owners = self.classes.iter().filter(|(_, spec)| included(spec, port) && !reserved(spec, port));
+        let owners = owners.filter(|(name, _)| !self.is_blocked(name));
         owners.min_by_key(|(name, spec)| (spec.created, **name)).map(|(name, _)| *name)
     }
 
-    fn state(&self, port: Port) -> PortState {
-        if self.holds.contains_key(&port) {
+    /// Shares a number with an older class of the other scope, if that is not blocked itself.
+    fn is_blocked(&self, class: &str) -> bool {
+        let Some(spec) = self.classes.get(class) else { return false };
+        let older = self.classes.iter().filter(|(name, it)| (it.created, **name) < (spec.created, class));
+        let mut others = older.filter(|(_, it)| is_node(it) != is_node(spec));
+        others.any(|(name, it)| {
+            let shared = |port| included(it, port) && !reserved(it, port) && !reserved(spec, port);
+            self.included(class).into_iter().any(shared) && !self.is_blocked(name)
+        })
+    }
+
+    fn state(&self, spot: Spot) -> PortState {
+        // A number is held, or promised, with any of its slots, and a slot with the number.
+        let touches = |other: &Spot| {
+            other.port() == spot.port() && (*other == spot || other.is_whole() != spot.is_whole())
+        };
+        let foreign = if spot.is_whole() { &self.foreign } else { &self.strange };
+        if self.holds.keys().any(touches) {
             PortState::Held
-        } else if self.foreign.contains(&port) {
+        } else if foreign.contains(&spot.port()) {
             PortState::Foreign
-        } else if self.promised.contains(&port) {
+        } else if self.promised.iter().any(touches) {
             PortState::Promised
         } else {
             PortState::Free
         }
+    }
+
+    /// The lowest slot of the number that nobody holds or was promised.
+    fn free_slot_of(&self, class: &str, port: Port) -> Option<Spot> {
+        let Scope::Node { most } = self.classes.get(class)?.scope else { return None };
+        let named = || self.holds.keys().chain(&self.promised);
+        let closed = self.owner(port) != Some(class) || named().any(|spot| *spot == Spot::whole(port));
+        let mut slots = (0..most.unwrap_or(SLOTS + 2)).map(|slot| Spot::slot_of(port, slot));
+        slots.find(|slot| !closed && !named().any(|spot| spot == slot))
+    }
+
+    /// The free slots of a class, up to one that nothing was ever said of.
+    fn free_slots(&self, class: &str) -> BTreeSet<(u32, Port)> {
+        let Some(Scope::Node { most }) = self.classes.get(class).map(|spec| spec.scope) else {
+            return BTreeSet::new();
+        };
+        let owned = self.included(class).into_iter().filter(|port| self.owner(*port) == Some(class));
+        let slots = owned.flat_map(|port| (0..most.unwrap_or(SLOTS + 1)).map(move |slot| (slot, port)));
+        slots.filter(|(slot, port)| self.state(Spot::slot_of(*port, *slot)) == PortState::Free).collect()
     }
 
     /// The numbers in the pools of a class that are not excluded.
@@ -67,7 +108,11 @@ impl Model {
     }
 
     fn free(&self, class: &str) -> BTreeSet<Port> {
-        let free = |port: &Port| self.owner(*port) == Some(class) && self.state(*port) == PortState::Free;
+        if self.classes.get(class).is_some_and(is_node) {
+            return BTreeSet::new();
+        }
+        let free =
+            |port: &Port| self.owner(*port) == Some(class) && self.state((*port).into()) == PortState::Free;
         self.included(class).into_iter().filter(free).collect()
     }
 
@@ -93,8 +138,8 @@ impl Model {
         free.iter().copied().filter(begins).collect()
     }
 
-    fn holding(&self, class: &str, hold: Hold) -> impl Iterator<Item = Port> {
-        self.holds.iter().filter(move |(_, held)| **held == (class, hold)).map(|(port, _)| *port)
+    fn holding(&self, class: &str, hold: Hold) -> impl Iterator<Item = Spot> {
+        self.holds.iter().filter(move |(_, held)| **held == (class, hold)).map(|(spot, _)| *spot)
     }
 
     fn counts(&self, class: &str) -> Counts {
@@ -102,27 +147,64 @@ impl Model {
         let count = |is: &dyn Fn(Port) -> bool| included.iter().filter(|port| is(**port)).count();
         let owned = |port| self.owner(port) == Some(class);
         let skipped = |port| reserved(&self.classes[class], port);
+        let scope = self.classes.get(class).map(|spec| spec.scope).unwrap_or_default();
+        let strange =
+            |port: Port| self.strange.contains(&port) && !self.holds.contains_key(&Spot::whole(port));
+        let foreign = |port: Port| match scope {
+            Scope::Cluster => self.state(port.into()) == PortState::Foreign,
+            Scope::Node { .. } => strange(port),
+        };
+        let (times, slots) = (times(scope), self.free_slots(class).len());
+        let unlimited = scope == (Scope::Node { most: None }) && slots > 0;
         Counts {
-            capacity: count(&owned),
+            capacity: count(&owned) * times,
             allocated: self.holding(class, Hold::Bound).count(),
             released: self.holding(class, Hold::Released).count(),
             available: self.holding(class, Hold::Available).count(),
-            foreign: count(&|port| owned(port) && self.state(port) == PortState::Foreign),
-            free: count(&|port| owned(port) && self.state(port) == PortState::Free),
+            foreign: count(&|port| owned(port) && foreign(port)),
+            free: self.free(class).len() + slots,
+            unlimited,
+            blocked: self.is_blocked(class),
             reserved: count(&skipped),
-            conflict: count(&|port| !skipped(port) && !owned(port)),
+            conflict: count(&|port| !skipped(port) && self.has_older(class, port)),
         }
     }
 
-    fn may_have(&self, class: &str, port: Port) -> Result<(), Refusal> {
+    /// An older class owns the number, as far as classes of that scope are concerned.
+    fn has_older(&self, class: &str, port: Port) -> bool {
+        let Some(spec) = self.classes.get(class) else { return false };
+        let older = self.classes.iter().filter(|(name, it)| (it.created, **name) < (spec.created, class));
+        let mut owners = older.filter(|(name, it)| !self.is_blocked(name) && included(it, port));
+        owners.any(|(_, it)| !reserved(it, port))
+    }
+
+    fn may_have(&self, class: &str, spot: Spot) -> Result<(), Refusal> {
         let spec = self.classes.get(class).ok_or(Refusal::NoSuchClass)?;
+        let port = spot.port();
+        let most = if let Scope::Node { most } = spec.scope { most } else { None };
         match self.owner(port) {
             _ if !included(spec, port) => Err(Refusal::OutsidePools),
             _ if reserved(spec, port) => Err(Refusal::Reserved),
+            _ if self.is_blocked(class) => Err(Refusal::Blocked),
+            _ if is_node(spec) == spot.is_whole() => Err(Refusal::OtherScope),
+            _ if most.zip(spot.slot()).is_some_and(|(most, slot)| slot >= most) => {
+                Err(Refusal::BeyondMaxNodes)
+            }
             Some(owner) if owner != class => Err(Refusal::OwnedByOlderClass { class: owner.into() }),
             _ => Ok(()),
         }
     }
+}
+
+/// The highest slot that is ever named.
+const SLOTS: u32 = 3;
+
+fn is_node(spec: &ClassSpec) -> bool {
+    spec.scope != Scope::Cluster
+}
+
+fn times(scope: Scope) -> usize {
+    if let Scope::Node { most: Some(most) } = scope { most as usize } else { 1 }
 }
 
 fn included(spec: &ClassSpec, port: Port) -> bool {
@@ -138,10 +220,11 @@ fn apply(ledger: &mut Ledger, step: &Step) {
     match step.clone() {
         Step::SetClass(name, spec) => ledger.set_class(name, spec),
         Step::RemoveClass(name) => ledger.remove_class(name),
-        Step::Hold(port, class, hold) => ledger.hold(port, class, hold),
-        Step::Unhold(port) => ledger.unhold(port),
+        Step::Hold(spot, class, hold) => ledger.hold(spot, class, hold),
+        Step::Unhold(spot) => ledger.unhold(spot),
         Step::Foreign(port, foreign) => ledger.set_foreign(port, foreign),
-        Step::Promised(port, promised) => ledger.set_promised(port, promised),
+        Step::Strange(port, strange) => ledger.set_strange(port, strange),
+        Step::Promised(spot, promised) => ledger.set_promised(spot, promised),
     }
 }
 
@@ -149,6 +232,17 @@ fn apply(ledger: &mut Ledger, step: &Step) {
 fn ports() -> impl Strategy<Value = Port> {
     (prop::sample::select(vec![1u16, 2372, 4090, 6440, 10246, 65524]), 0u16..12)
         .prop_map(|(base, offset)| Port::new(base + offset).unwrap())
+}
+
+/// A number, or a slot of it.
+fn spots() -> impl Strategy<Value = Spot> {
+    (ports(), prop::option::of(0..=SLOTS))
+        .prop_map(|(port, slot)| slot.map_or(Spot::whole(port), |slot| Spot::slot_of(port, slot)))
+}
+
+fn scopes() -> impl Strategy<Value = Scope> {
+    let most = prop::option::of(1..=SLOTS + 1);
+    prop_oneof![2 => Just(Scope::Cluster), 1 => most.prop_map(|most| Scope::Node { most })]
 }
 
 fn ranges() -> impl Strategy<Value = PortRange> {
@@ -161,11 +255,12 @@ fn specs() -> impl Strategy<Value = ClassSpec> {
     let pools = prop::collection::vec(ranges(), 0..4);
     let exclude = prop::collection::vec(ranges(), 0..2);
     let strategy = prop::sample::select(vec![Picking::Sequential, Picking::Random]);
-    (pools, exclude, strategy, any::<bool>(), 0i64..3).prop_map(
-        |(pools, exclude, strategy, allow_reserved, created)| ClassSpec {
+    (pools, exclude, strategy, scopes(), any::<bool>(), 0i64..3).prop_map(
+        |(pools, exclude, strategy, scope, allow_reserved, created)| ClassSpec {
             pools,
             exclude,
             strategy,
+            scope,
             allow_reserved,
             created,
         },
@@ -179,10 +274,11 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (created(), specs()).prop_map(|(name, spec)| Step::SetClass(name, spec)),
         1 => created().prop_map(Step::RemoveClass),
-        6 => (ports(), class(), hold).prop_map(|(port, class, hold)| Step::Hold(port, class, hold)),
-        3 => ports().prop_map(Step::Unhold),
+        6 => (spots(), class(), hold).prop_map(|(spot, class, hold)| Step::Hold(spot, class, hold)),
+        3 => spots().prop_map(Step::Unhold),
+        2 => (ports(), any::<bool>()).prop_map(|(port, strange)| Step::Strange(port, strange)),
         3 => (ports(), any::<bool>()).prop_map(|(port, foreign)| Step::Foreign(port, foreign)),
-        3 => (ports(), any::<bool>()).prop_map(|(port, promised)| Step::Promised(port, promised)),
+        3 => (spots(), any::<bool>()).prop_map(|(spot, promised)| Step::Promised(spot, promised)),
     ]
 }
 
@@ -190,7 +286,7 @@ proptest! {
     #[test]
     fn the_ledger_answers_as_if_it_recomputed_everything(
         steps in prop::collection::vec(steps(), 1..60),
-        asked in prop::collection::vec(ports(), 12),
+        asked in prop::collection::vec(spots(), 12),
     ) {
         let (mut ledger, mut model) = (Ledger::with_seed(1), Model::default());
 
@@ -200,14 +296,29 @@ proptest! {
 
             for class in CLASSES {
                 let free = model.free(class);
-                prop_assert_eq!(ledger.counts(class), model.counts(class), "{} after {:?}", class, step);
-                prop_assert_eq!(ledger.free_count(class), free.len());
-                prop_assert_eq!(ledger.available(class), model.holding(class, Hold::Available).next());
+                let (mut counts, expected) = (ledger.counts(class), model.counts(class));
+                if counts.unlimited {
+                    counts.free = expected.free; // The model ends a little above what is taken.
+                }
+                prop_assert_eq!(counts, expected, "{} after {:?}", class, step);
+                let slots = model.free_slots(class);
+                prop_assert_eq!(ledger.free_count(class) > 0, free.len() + slots.len() > 0);
+                let mut available = model.holding(class, Hold::Available).filter(|spot| spot.is_whole());
+                prop_assert_eq!(ledger.available(class), available.next().map(Spot::port));
                 let preferred = model.preferred(class);
                 let strategy = model.classes.get(class).map(|spec| spec.strategy);
                 match (ledger.pick(class), strategy) {
                     (Some(port), Some(Picking::Random)) => prop_assert!(preferred.contains(&port)),
                     (picked, _) => prop_assert_eq!(picked, preferred.first().copied()),
+                }
+                let lowest = slots.first().map(|(slot, port)| Spot::slot_of(*port, *slot));
+                match (ledger.pick_slot(class), strategy) {
+                    (Some(spot), Some(Picking::Random)) => {
+                        let slot = spot.slot().unwrap();
+                        prop_assert!(slots.contains(&(slot, spot.port())));
+                        prop_assert_eq!(Some(slot), lowest.and_then(Spot::slot));
+                    }
+                    (picked, _) => prop_assert_eq!(picked, lowest),
                 }
                 for count in [2, 5, 17] {
                     let runs = model.runs(class, count);
@@ -220,12 +331,14 @@ proptest! {
                     }
                 }
             }
-            for &port in &asked {
-                prop_assert_eq!(ledger.state(port), model.state(port));
-                prop_assert_eq!(ledger.owner(port), model.owner(port));
-                prop_assert_eq!(ledger.holder(port), model.holds.get(&port).copied());
+            for &spot in &asked {
+                prop_assert_eq!(ledger.state(spot), model.state(spot));
+                prop_assert_eq!(ledger.owner(spot.port()), model.owner(spot.port()));
+                prop_assert_eq!(ledger.holder(spot), model.holds.get(&spot).copied());
                 for class in CLASSES {
-                    prop_assert_eq!(ledger.may_have(class, port), model.may_have(class, port));
+                    prop_assert_eq!(ledger.may_have(class, spot), model.may_have(class, spot));
+                    let expected = model.free_slot_of(class, spot.port());
+                    prop_assert_eq!(ledger.pick_slot_of(class, spot.port()), expected);
                 }
             }
         }
@@ -246,9 +359,10 @@ proptest! {
         // I8: a restart learns what exists now, in any order.
         let mut known: Vec<Step> = Vec::new();
         known.extend(model.classes.iter().map(|(name, spec)| Step::SetClass(name, spec.clone())));
-        known.extend(model.holds.iter().map(|(port, (class, hold))| Step::Hold(*port, class, *hold)));
+        known.extend(model.holds.iter().map(|(spot, (class, hold))| Step::Hold(*spot, class, *hold)));
         known.extend(model.foreign.iter().map(|port| Step::Foreign(*port, true)));
-        known.extend(model.promised.iter().map(|port| Step::Promised(*port, true)));
+        known.extend(model.strange.iter().map(|port| Step::Strange(*port, true)));
+        known.extend(model.promised.iter().map(|spot| Step::Promised(*spot, true)));
         let mut shuffled: Vec<_> = known.iter().zip(keys.iter().cycle()).collect();
         shuffled.sort_by_key(|(_, key)| **key);
         let mut restarted = Ledger::new();

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use allocator::{ClassSpec, Hold, Ledger, Port, PortRange, Strategy};
+use allocator::{ClassSpec, Hold, Ledger, Port, PortRange, Scope, Strategy};
 
 /// A search port by port costs a thousand times an indexed one, word by word a hundred times.
 const GROSSLY: u32 = 20;
@@ -13,8 +13,14 @@ const GROSSLY: u32 = 20;
 fn ledger(strategy: Strategy, free: impl Fn(Port) -> bool) -> Ledger {
     let pool = PortRange::new(Port::new(536).unwrap(), Port::MAX).unwrap();
     let mut ledger = Ledger::new();
-    let spec =
-        ClassSpec { pools: vec![pool], exclude: Vec::new(), strategy, allow_reserved: true, created: 0 };
+    let spec = ClassSpec {
+        pools: vec![pool],
+        exclude: Vec::new(),
+        strategy,
+        scope: Scope::Cluster,
+        allow_reserved: true,
+        created: 0,
+    };
     ledger.set_class("wide", spec);
     pool.iter().filter(|port| !free(*port)).for_each(|port| ledger.hold(port, "wide", Hold::Bound));
     ledger

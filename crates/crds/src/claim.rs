@@ -26,7 +26,7 @@ use crate::Port;
     selectable = ".spec.hostPortClassName",
     validation = Rule::new("self.spec == oldSelf.spec").message("spec cannot be changed: a claim keeps its port for life. Create a claim with another name; with the same port it takes the number over once this one is being deleted."),
     validation = Rule::new("!has(self.spec.hostPortName) || self.spec.count == 1").message("hostPortName names a single HostPort: leave count out, or name the first number by port"),
-    validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName == string(self.spec.port)").message("hostPortName and port name different numbers: leave one of them out"),
+    validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName == string(self.spec.port) || self.spec.hostPortName.startsWith(string(self.spec.port) + '-')").message("hostPortName and port name different numbers: leave one of them out"),
     validation = Rule::new("!has(self.spec.port) || self.spec.port + self.spec.count <= 65536").message("the block ends above 65535: claim a lower port, or a smaller count"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ports", type_ = "string", json_path = ".status.ports"),
@@ -63,7 +63,7 @@ pub struct HostPortClaimSpec {
     /// Name of a HostPort that stands already and is to be this claim's: one that an administrator made, or
     /// that was retained. It must be Available, or held by a claim of this namespace that is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 5))]
+    #[schemars(length(min = 1, max = 12))]
     pub host_port_name: Option<String>,
 }
 
@@ -105,6 +105,11 @@ pub struct HostPortClaimStatus {
     /// The port number, once Bound; of a block the first. It never changes while the claim lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
+    /// Name of the HostPort that holds it, once Bound in a class of scope Node: "9000-3". In scope Cluster it is the
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12))]
+    pub host_port_name: Option<String>,
     /// How many consecutive numbers the claim holds, once Bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]

@@ -22,8 +22,11 @@ use crate::{Port, ReuseDelay};
     status = "HostPortClassStatus",
     derive = "PartialEq",
     doc = "A HostPortClass describes a pool of ports that an administrator hands out, as a StorageClass does for volumes. Claims name a class; the controller binds each of them to one port of its pools.",
+    validation = Rule::new("self.spec.scope == oldSelf.spec.scope").message("scope cannot be changed: what is granted stays what it is. Create a class with another name, or delete this one and create it again"),
+    validation = Rule::new("!has(self.spec.maxNodes) || self.spec.scope == 'Node'").message("maxNodes is for scope Node: in scope Cluster a number is granted once. Leave it out, or create a class with scope: Node"),
     printcolumn(name = "Pools", type_ = "string", json_path = ".status.pools"),
-    printcolumn(name = "Free", type_ = "integer", json_path = ".status.free"),
+    printcolumn(name = "Scope", type_ = "string", json_path = ".spec.scope"),
+    printcolumn(name = "Free", type_ = "string", json_path = ".status.room"),
     printcolumn(name = "Bound", type_ = "integer", json_path = ".status.allocated"),
     printcolumn(name = "Released", type_ = "integer", json_path = ".status.released"),
     printcolumn(name = "Foreign", type_ = "integer", json_path = ".status.foreign"),
@@ -74,6 +77,17 @@ pub struct HostPortClassSpec {
     /// class (status.staticBand) come last either way: they are left to claims that want a certain port.
     #[serde(default)]
     pub strategy: Strategy,
+
+    /// What a claim gets: Cluster, the number on all nodes; Node, the number on one node: the same number is granted
+    /// many times, once for each node, to claims of one pod each. Cannot be changed.
+    #[serde(default)]
+    pub scope: Scope,
+
+    /// How often each number is granted in scope Node, 1 to 1000000: the number of nodes that the pods can use.
+    /// Unset: no limit; a pod for which there is no node stays Pending, where autoscalers see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_nodes: Option<u32>,
 
     /// What becomes of a port when its claim is gone: Delete gives it back to the pool after reuseDelay,
     /// Retain keeps it until an administrator deletes the HostPort or clears its claimRef.
@@ -145,6 +159,16 @@ pub enum Strategy {
     Random,
 }
 
+/// What a claim gets of a number.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The number, on all nodes.
+    #[default]
+    Cluster,
+    /// The number, on one node.
+    Node,
+}
+
 /// What becomes of a port when its claim is gone.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReclaimPolicy {
@@ -166,7 +190,7 @@ pub struct HostPortClassStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pools: String,
     /// How many ports the class can hand out in all: pools without excluded and reserved numbers and without
-    /// those that belong to an older class.
+    /// those that belong to an older class; in scope Node times maxNodes, if that is set.
     #[serde(default)]
     pub capacity: i64,
     /// How many ports of the class claims hold.
@@ -178,9 +202,12 @@ pub struct HostPortClassStatus {
     /// How many numbers of the class are in use by pods or Services without a claim; they are skipped.
     #[serde(default)]
     pub foreign: i64,
-    /// How many ports the class can hand out at this moment.
-    #[serde(default)]
-    pub free: i64,
+    /// How many ports the class can hand out at this moment. Unset: there is no limit (scope Node without maxNodes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<i64>,
+    /// The same as text, for the table: "1851", or "-" if there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
     /// How many numbers in the pools are left out because Kubernetes itself listens on them.
     #[serde(default)]
     pub reserved: i64,

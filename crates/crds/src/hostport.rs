@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Port, ReclaimPolicy, ReuseDelay};
+use crate::{Port, ReclaimPolicy, ReuseDelay, Scope};
 
 /// A HostPort is one port number of the cluster and who has it, as a PersistentVolume is for a disk. The
 /// controller makes it when it binds a claim; its name is the number, so no number is granted twice.
@@ -23,8 +23,11 @@ use crate::{Port, ReclaimPolicy, ReuseDelay};
     selectable = ".spec.phase",
     selectable = ".spec.class",
     selectable = ".spec.claimRef.namespace",
-    validation = Rule::new("self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port (quote it in YAML)"),
-    validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class").message("port and class of a HostPort cannot be changed"),
+    selectable = ".spec.port",
+    validation = Rule::new("self.metadata.name == (has(self.spec.slot) ? string(self.spec.port) + '-' + string(self.spec.slot) : string(self.spec.port))").message("the name of a HostPort is its port number: metadata.name must equal spec.port, or in scope Node spec.port, a dash and spec.slot (quote it in YAML)"),
+    validation = Rule::new("has(self.spec.slot) == (self.spec.scope == 'Node')").message("a HostPort of scope Node has a slot, one of scope Cluster has none"),
+    validation = Rule::new("!has(self.spec.block) || self.spec.scope == 'Cluster'").message("a block is of scope Cluster: in scope Node a claim holds one port"),
+    validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class && self.spec.scope == oldSelf.spec.scope && has(self.spec.slot) == has(oldSelf.spec.slot) && (!has(self.spec.slot) || self.spec.slot == oldSelf.spec.slot)").message("port and class of a HostPort cannot be changed, nor scope and slot"),
     validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(oldSelf.spec.claimRef.uid) || has(self.spec.claimRef) || oldSelf.spec.phase == 'Released'").message("a claimRef can be cleared only while the HostPort is Released"),
     validation = Rule::new("!has(oldSelf.spec.claimRef) || !has(oldSelf.spec.claimRef.uid) || !has(self.spec.claimRef) || (has(self.spec.claimRef.uid) && self.spec.claimRef.__namespace__ == oldSelf.spec.claimRef.__namespace__)").message("a granted HostPort stays in its namespace: claimRef can be cleared once the HostPort is Released, not given to another namespace"),
     validation = Rule::new("has(self.spec.claimRef) && has(self.spec.claimRef.uid) ? self.spec.phase == (has(self.spec.releasedAt) ? 'Released' : 'Bound') : self.spec.phase != 'Bound'").message("phase says what the other fields say: Bound with the uid of a claim, Released with that and releasedAt, else Available"),
@@ -39,16 +42,29 @@ use crate::{Port, ReclaimPolicy, ReuseDelay};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Block", type_ = "integer", json_path = ".spec.block.first", priority = 1),
     printcolumn(name = "Index", type_ = "integer", json_path = ".spec.block.index", priority = 1),
+    printcolumn(name = "Scope", type_ = "string", json_path = ".spec.scope", priority = 1),
     printcolumn(name = "UID", type_ = "string", json_path = ".spec.claimRef.uid", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct HostPortSpec {
-    /// The port number, 1 to 65535; equal to the name. It covers TCP, UDP and SCTP.
+    /// The port number, 1 to 65535; equal to the name, in scope Node to what stands before the dash. It covers TCP,
+    /// UDP and SCTP.
     pub port: Port,
 
     /// The HostPortClass that the port belongs to.
     #[schemars(length(min = 1, max = 253))]
     pub class: String,
+
+    /// What of the number this is: Cluster, the number on all nodes; Node, one slot of it, which is good for one node.
+    /// Cannot be changed.
+    #[serde(default)]
+    pub scope: Scope,
+
+    /// Which slot of the number, in scope Node: what stands behind the dash of the name. Which node a pod gets is the
+    /// scheduler's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999))]
+    pub slot: Option<u32>,
 
     /// The claim that holds the port, or held it last (phase Released). Without uid: the claim of that name,
     /// once there is one, gets the port; until then it is kept (phase Available). Absent: nobody's, Available.
@@ -75,6 +91,12 @@ pub struct HostPortSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 600))]
     pub held_by: Option<String>,
+
+    /// How often a controller took the release of this slot over: it counts up before it gives the slot back, so that
+    /// what another one decided before that is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub takeovers: Option<u32>,
 
     /// Available, Bound or Released: what claimRef and releasedAt say, in one word.
     #[serde(default)]

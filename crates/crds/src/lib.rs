@@ -14,7 +14,7 @@ mod schema;
 
 pub use claim::{ClaimPhase, HostPortClaim, HostPortClaimSpec, HostPortClaimStatus};
 pub use class::{
-    Exclusion, HostPortClass, HostPortClassSpec, HostPortClassStatus, Pool, ReclaimPolicy, Strategy,
+    Exclusion, HostPortClass, HostPortClassSpec, HostPortClassStatus, Pool, ReclaimPolicy, Scope, Strategy,
 };
 pub use hostport::{Block, ClaimRef, HostPort, HostPortPhase, HostPortSpec};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{

@@ -59,6 +59,22 @@ pub const ANNOTATION_PREFERRED_PORT: &str = "hostport.io/preferred-port";
 /// Annotation on a claim that goes when a StatefulSet is scaled down: `<name>/<uid>/<ordinal>` of it.
 pub const ANNOTATION_SCALED_WITH: &str = "hostport.io/scaled-with";
 
+/// Prefix of a label that admission writes on pods of claims of scope Node: `hostport.io/port-9000: <claim>`. By it the
+/// one live pod of a claim is found, and after the claim's end the pod that still needs a slot.
+pub const LABEL_POD_PORT: &str = "hostport.io/port-";
+
+/// A claim's name as the value of a label: names that are too long for one are cut, with a fingerprint of the whole.
+pub fn label_of_claim(name: &str) -> String {
+    const LONGEST: usize = 63;
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    // FNV-1a: the same in every version and process.
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    format!("{}_{hash:016x}", &name[..LONGEST - 17])
+}
+
 /// End of a resource's name in a ResourceQuota: `<class>.hostportclass.hostport.io/ports: "5"`.
 pub const QUOTA_PORTS: &str = ".hostportclass.hostport.io/ports";
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::HostPortPhase;
 
 use crate::{
@@ -21,7 +21,9 @@ pub enum Action {
     /// Read a claim, from the store and not from a cache.
     GetClaim(Key),
     /// Read a HostPort, from the store and not from a cache.
-    GetHostPort(Port),
+    GetHostPort(Spot),
+    /// Consistent LIST of the HostPorts that are slots of this number.
+    ListSlots(Port),
     /// Consistent LIST of the live pods of a namespace, or of all.
     ListPods(Option<Arc<str>>),
     /// The first lock: the name of a HostPort. Exists if anyone was quicker.
@@ -29,7 +31,7 @@ pub enum Action {
     /// Compare-and-swap on a HostPort.
     PatchHostPort {
         /// Which.
-        port: Port,
+        spot: Spot,
         /// Only this object.
         uid: Uid,
         /// Only at this version.
@@ -40,7 +42,7 @@ pub enum Action {
     /// Give a number back. Only this object at this version.
     DeleteHostPort {
         /// Which.
-        port: Port,
+        spot: Spot,
         /// Only this object.
         uid: Uid,
         /// Only at this version.
@@ -104,8 +106,8 @@ pub enum Action {
 /// A HostPort to be made for a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewHostPort {
-    /// The number.
-    pub port: Port,
+    /// What it is named after.
+    pub spot: Spot,
     /// Its class.
     pub class: Arc<str>,
     /// Whom it is granted to.
@@ -144,6 +146,11 @@ pub enum HostPortChange {
         /// "pod shop/cart-6d9f"
         by: Arc<str>,
     },
+    /// It rests on: whatever another process decided on it is void.
+    TakeOver {
+        /// So often this was done, this time included.
+        count: u32,
+    },
     /// It is nobody's.
     Clear,
 }
@@ -153,7 +160,9 @@ impl HostPortChange {
     pub fn phase(&self) -> HostPortPhase {
         match self {
             HostPortChange::Bind { .. } => HostPortPhase::Bound,
-            HostPortChange::Release { .. } | HostPortChange::Hold { .. } => HostPortPhase::Released,
+            HostPortChange::Release { .. }
+            | HostPortChange::Hold { .. }
+            | HostPortChange::TakeOver { .. } => HostPortPhase::Released,
             HostPortChange::Clear => HostPortPhase::Available,
         }
     }
@@ -171,8 +180,8 @@ pub enum Subject {
     },
     /// A HostPort.
     HostPort {
-        /// The number.
-        port: Port,
+        /// Which.
+        spot: Spot,
         /// UID.
         uid: Uid,
     },
@@ -206,7 +215,7 @@ pub struct Audit {
     /// What happened.
     pub deed: Deed,
     /// To which number.
-    pub port: Port,
+    pub spot: Spot,
     /// Of which class.
     pub class: Arc<str>,
     /// The claim that has or had it.
@@ -223,6 +232,8 @@ pub enum Outcome {
     HostPort(Box<HostPort>),
     /// The class as stored now.
     Class(Box<Class>),
+    /// The HostPorts as stored now.
+    HostPorts(Vec<HostPort>),
     /// The live pods with host ports.
     Pods(Vec<Pod>),
     /// A StatefulSet.

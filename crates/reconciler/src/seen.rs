@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use allocator::{Port, PortRange};
+use allocator::{Port, PortRange, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, Strategy};
 use kube::core::{Selector, SelectorExt};
 
@@ -101,7 +101,7 @@ pub struct Claim {
     pub finalizers: Vec<Arc<str>>,
     /// `spec.hostPortClassName`.
     pub class: Option<Arc<str>>,
-    /// `spec.port`, or the number that `spec.hostPortName` is.
+    /// `spec.port`, or the number in `spec.hostPortName`.
     pub wanted: Option<Port>,
     /// `spec.hostPortName`: only a HostPort that stands will do.
     pub hostport_name: Option<Arc<str>>,
@@ -115,6 +115,8 @@ pub struct Claim {
     pub phase: ClaimPhase,
     /// `status.port`; of a block the first.
     pub port: Option<Port>,
+    /// Which slot of the number, by `status.hostPortName`.
+    pub slot: Option<u32>,
     /// `status.hostPortClassName`.
     pub used_class: Option<Arc<str>>,
     /// Of the `Ready` condition.
@@ -126,22 +128,31 @@ pub struct Claim {
 impl Claim {
     /// What the status names, if it is Bound or Lost.
     pub fn run(&self) -> Option<Run> {
-        if self.phase == ClaimPhase::Pending { None } else { Run::new(self.port?, self.count) }
+        let port = self.port.filter(|_| self.phase != ClaimPhase::Pending)?;
+        match self.slot {
+            None => Run::new(port, self.count),
+            Some(slot) => Run::at(Spot::slot_of(port, slot), self.count),
+        }
+    }
+
+    /// The HostPort that `spec.hostPortName` names, if that is a HostPort's name.
+    pub fn wanted_spot(&self) -> Option<Spot> {
+        self.hostport_name.as_deref()?.parse().ok()
     }
 
     /// The number that the status names, if it is Bound or Lost; of a block the first.
-    pub fn named(&self) -> Option<Port> {
-        self.run().map(|run| run.first)
+    pub fn named(&self) -> Option<Spot> {
+        self.run().and_then(|run| run.member(0))
     }
 
-    /// All numbers that the status names, if it is Bound or Lost.
-    pub fn numbers(&self) -> impl Iterator<Item = Port> + use<> {
+    /// All that the status names, if it is Bound or Lost.
+    pub fn spots(&self) -> impl Iterator<Item = Spot> + use<> {
         self.run().into_iter().flat_map(Run::iter)
     }
 
-    /// The status names this number, if it is Bound or Lost.
-    pub fn names(&self, port: Port) -> bool {
-        self.run().is_some_and(|run| run.contains(port))
+    /// The status names this, if it is Bound or Lost.
+    pub fn names(&self, spot: Spot) -> bool {
+        self.run().is_some_and(|run| run.contains(spot))
     }
 
     /// Neither Bound nor Lost with a number: to be bound.
@@ -202,34 +213,51 @@ pub struct Ordinal {
     pub index: i64,
 }
 
-/// Consecutive numbers: what a claim holds.
+/// What a claim holds: consecutive numbers, or a slot of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The first.
     pub first: Port,
     /// How many.
     pub count: u16,
+    /// Which slot of the only number, if it is one.
+    pub slot: Option<u32>,
 }
 
 impl Run {
     /// `None` if it would end above 65535, or is empty.
     pub fn new(first: Port, count: u16) -> Option<Self> {
-        first.get().checked_add(count.checked_sub(1)?).map(|_| Self { first, count })
+        first.get().checked_add(count.checked_sub(1)?).map(|_| Self { first, count, slot: None })
+    }
+
+    /// So many numbers from this one on; a slot is alone.
+    pub fn at(spot: Spot, count: u16) -> Option<Self> {
+        let (first, slot) = (spot.port(), spot.slot());
+        if slot.is_none() {
+            Self::new(first, count)
+        } else {
+            (count == 1).then_some(Self { first, count, slot })
+        }
     }
 
     /// The numbers, in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = Port> {
+    pub fn iter(self) -> impl Iterator<Item = Spot> {
         (0..self.count).filter_map(move |index| self.member(index))
     }
 
     /// The number at this place.
-    pub fn member(self, index: u16) -> Option<Port> {
-        if index < self.count { Port::new(self.first.get() + index) } else { None }
+    pub fn member(self, index: u16) -> Option<Spot> {
+        match self.slot {
+            _ if index >= self.count => None,
+            Some(slot) => Some(Spot::slot_of(self.first, slot)),
+            None => Port::new(self.first.get() + index).map(Spot::whole),
+        }
     }
 
     /// Whether the number is one of them.
-    pub fn contains(self, port: Port) -> bool {
-        port.get().checked_sub(self.first.get()).is_some_and(|index| index < self.count)
+    pub fn contains(self, spot: Spot) -> bool {
+        let index = spot.port().get().checked_sub(self.first.get());
+        spot.slot() == self.slot && index.is_some_and(|index| index < self.count)
     }
 
     /// What a HostPort of it says as `spec.block.first`: nothing if it is alone.
@@ -259,8 +287,8 @@ pub struct Holder {
 /// A HostPort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostPort {
-    /// The number; the name says the same.
-    pub port: Port,
+    /// What it is named after.
+    pub spot: Spot,
     /// `metadata.uid`.
     pub uid: Uid,
     /// `metadata.resourceVersion`.
@@ -283,6 +311,8 @@ pub struct HostPort {
     pub released_at: Option<i64>,
     /// `spec.heldBy`.
     pub held_by: Option<Arc<str>>,
+    /// `spec.takeovers`.
+    pub takeovers: u32,
 }
 
 impl HostPort {
@@ -293,7 +323,12 @@ impl HostPort {
 
     /// The first number of its block; its own if it is alone.
     pub fn first(&self) -> Port {
-        self.block.unwrap_or(self.port)
+        self.block.unwrap_or(self.spot.port())
+    }
+
+    /// So many numbers from its block's first on; none if it is a slot and there is to be more than one.
+    pub fn run(&self, count: u16) -> Option<Run> {
+        if self.spot.is_whole() { Run::new(self.first(), count) } else { Run::at(self.spot, count) }
     }
 
     /// Namespace and name of the claim in `claimRef`, with or without uid.
@@ -314,8 +349,17 @@ pub struct Pod {
     pub key: Key,
     /// The host ports of all of its containers, each number once.
     pub ports: Box<[Port]>,
+    /// Of scope Node, by number: the claim that it was admitted for, as its label has it.
+    pub serves: Box<[(Port, Arc<str>)]>,
     /// If admission made claims for it alone: which.
     pub own: Option<Box<Own>>,
+}
+
+impl Pod {
+    /// The claim of scope Node that it carries the number for, as its label has it.
+    pub fn serves(&self, port: Port) -> Option<&Arc<str>> {
+        self.serves.iter().find(|(number, _)| *number == port).map(|(_, claim)| claim)
+    }
 }
 
 /// The claims that were made for a pod alone.
@@ -357,6 +401,8 @@ pub struct Class {
     pub exclude: Vec<PortRange>,
     /// `spec.strategy`.
     pub strategy: Strategy,
+    /// `spec.scope` and `spec.maxNodes`.
+    pub scope: Scope,
     /// `spec.reclaimPolicy`.
     pub policy: ReclaimPolicy,
     /// `spec.reuseDelay`.

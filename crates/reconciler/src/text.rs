@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use allocator::{Counts, Port};
+use allocator::{Counts, Port, Spot};
 use crds::{ClaimPhase, Reason};
 use jiff::Timestamp;
 
@@ -60,7 +60,7 @@ pub fn claim_digest<'a>(
     conditions: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str)>,
 ) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let run = run.map(|run| (run.first.get(), run.count));
+    let run = run.map(|run| (run.first.get(), run.count, run.slot));
     (generation, phase as u8, class, run).hash(&mut hasher);
     conditions.for_each(|condition| condition.hash(&mut hasher));
     hasher.finish()
@@ -85,7 +85,20 @@ pub struct ClassStatus {
     pub since: Vec<i64>,
 }
 
+/// What stands in a class's fingerprint for a number of free ports that has no limit.
+pub const UNLIMITED: i64 = -1;
+
 impl ClassStatus {
+    /// `free`; none if there is no limit.
+    pub fn free(&self) -> Option<i64> {
+        (!self.counts.unlimited).then_some(self.counts.free as i64)
+    }
+
+    /// `room`: the same for the table.
+    pub fn room(&self) -> String {
+        self.free().map_or("-".to_owned(), |free| free.to_string())
+    }
+
     /// Equal for statuses that read the same, whenever they were written.
     pub fn digest(&self) -> u64 {
         let counts = &self.counts;
@@ -98,11 +111,13 @@ impl ClassStatus {
             counts.reserved,
             self.waiting,
         ];
+        let mut numbers = numbers.map(|count| count as i64);
+        numbers[4] = self.free().unwrap_or(UNLIMITED);
         let conditions = self.conditions.iter().map(|condition| {
             (condition.kind, condition.status.as_str(), condition.reason, condition.message.as_str())
         });
         let band = self.static_band.as_deref();
-        class_digest(self.generation, (&self.pools, band), numbers.map(|count| count as i64), conditions)
+        class_digest(self.generation, (&self.pools, band), numbers, conditions)
     }
 }
 
@@ -154,6 +169,74 @@ impl Trouble {
         Self::new(Reason::PoolExhausted, message)
     }
 
+    /// Every number of the class is granted as often as it may be.
+    pub fn slots_exhausted(class: &str, pools: &str, most: u32) -> Self {
+        Self::new(
+            Reason::PoolExhausted,
+            format!(
+                "Every port of class \"{class}\" ({pools}) is granted for {most} nodes, which is its maxNodes. The claim \
+                 binds by itself when one is freed. Ask the administrator for a larger pool or, if there are more \
+                 nodes, a larger maxNodes, or delete a claim you no longer need."
+            ),
+        )
+    }
+
+    /// The wanted number is granted as often as it may be.
+    pub fn slots_taken(port: Port, class: &str) -> Self {
+        Self::new(
+            Reason::PortTaken,
+            format!(
+                "Port {port} is granted for as many nodes as class \"{class}\" allows (maxNodes). The claim binds by \
+                 itself when one is freed; or create it anew with another port, or without."
+            ),
+        )
+    }
+
+    /// The class grants nothing.
+    pub fn class_blocked(class: &str, pools: &str) -> Self {
+        Self::new(
+            Reason::PoolExhausted,
+            format!(
+                "Class \"{class}\" ({pools}) hands out nothing: its pools overlap with those of a class of the other \
+                 scope. The claim binds by itself when the administrator has separated them (kubectl describe hpclass \
+                 {class})."
+            ),
+        )
+    }
+
+    /// The number is of the other scope.
+    pub fn other_scope(port: Port, class: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "Port {port} was granted by class \"{class}\" when that had another scope, and cannot be made again. \
+                 Delete this claim and create it again; its pods must be restarted."
+            ),
+        )
+    }
+
+    /// The slot is beyond what the class grants.
+    pub fn beyond_max_nodes(hostport: Spot, class: &str) -> Self {
+        Self::stalled(
+            Reason::PortOutsidePools,
+            format!(
+                "HostPort {hostport} is beyond maxNodes of class \"{class}\". Create the claim anew with port instead of \
+                 hostPortName, or ask the administrator to raise maxNodes."
+            ),
+        )
+    }
+
+    /// A claim of scope Node holds one port.
+    pub fn one_for_each_claim(count: u16, class: &str) -> Self {
+        Self::stalled(
+            Reason::CountTooLarge,
+            format!(
+                "Class \"{class}\" is of scope Node and gives one port to a claim, this one asks for {count}. Create a \
+                 claim for each port, or use a class of scope Cluster for a block."
+            ),
+        )
+    }
+
     /// The namespace has all that it may have.
     pub fn quota_exceeded(namespace: &str, class: &str, limit: usize) -> Self {
         Self::new(
@@ -199,11 +282,11 @@ impl Trouble {
     }
 
     /// The HostPort that the claim names is of another class.
-    pub fn other_class(port: Port, class: &str) -> Self {
+    pub fn other_class(hostport: Spot, class: &str) -> Self {
         Self::stalled(
             Reason::PortOutsidePools,
             format!(
-                "HostPort {port} is not of class \"{class}\", which this claim asks for. Create the claim anew \
+                "HostPort {hostport} is not of class \"{class}\", which this claim asks for. Create the claim anew \
                  without hostPortClassName, or with the HostPort's class."
             ),
         )

@@ -4,7 +4,7 @@
 //! What is believed is judged by the very function of `admission`. A pod of a block carries all of its numbers,
 //! whose HostPorts are read at one moment: it is one LIST.
 
-use allocator::Port;
+use allocator::Spot;
 use crds::{ClaimRef, HostPortClaimStatus, HostPortSpec};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use reconciler::seen::{Claim, HostPort, Key, Pod, Uid};
@@ -30,6 +30,8 @@ const SILENT: i64 = 30_000;
 #[derive(Clone, Debug)]
 pub struct Admission {
     pub pod: Pod,
+    /// What the claim's status named.
+    pub spots: Box<[Spot]>,
     pub key: Key,
     /// The claim as it was when it was believed.
     pub claim: Uid,
@@ -54,7 +56,14 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         let Some(run) = claim.run() else { return };
         let key_of_pod = Key { namespace: key.namespace.clone(), name: name.into() };
-        let pod = Pod { key: key_of_pod, ports: run.iter().collect(), own: None };
+        let spots: Box<[Spot]> = run.iter().collect();
+        let serves = run.slot.map(|_| (run.first, key.name.clone()));
+        let pod = Pod {
+            key: key_of_pod,
+            ports: spots.iter().map(|spot| spot.port()).collect(),
+            serves: serves.into_iter().collect(),
+            own: None,
+        };
         let coming = |it: &Admission| it.pod.key == pod.key;
         if self.server.pods.contains_key(&pod.key) || self.admissions.iter().any(coming) {
             return;
@@ -66,19 +75,21 @@ impl World {
             false => Stage::ClaimRead(Box::new(claim)),
         };
         let (key, began) = (key.clone(), self.server.now);
-        self.admissions.push(Admission { pod, key, claim: uid, stage, began, excused: false });
+        self.admissions.push(Admission { pod, spots, key, claim: uid, stage, began, excused: false });
     }
 
     /// The next step of an admission: the read of the HostPorts, or the validation. A pod that fails is refused.
     pub fn admit_on(&mut self, at: usize) {
         let it = self.admissions[at].clone();
-        let ports = &*it.pod.ports;
+        let ports = &*it.spots;
         let age = self.server.now - it.began;
         let claim = self.server.claims.get(&it.key);
         let hostports = self.server.read(ports);
         let passes = match &it.stage {
             Stage::ClaimRead(_) if age > LIMIT => None,
             Stage::ClaimKnown(_) if age > SILENT => None,
+            // In scope Node a claim serves one pod; two that come at once may both pass.
+            Stage::ClaimRead(_) | Stage::ClaimKnown(_) if self.server.has_live_pod(&it) => None,
             Stage::ClaimRead(claim) => judge(claim, &hostports, ports),
             // Where the watch and the HostPorts do not agree the claim is read.
             Stage::ClaimKnown(known) => {
@@ -128,6 +139,9 @@ impl World {
             self.tally.hit(Fault::LatePod);
         }
         let pod = it.pod.clone();
+        if !pod.serves.is_empty() {
+            self.tally.hit(Fault::PodOfSlot);
+        }
         if pod.ports.len() > 1 {
             self.tally.hit(Fault::PodOfBlock);
         }
@@ -172,18 +186,24 @@ pub fn put_pod(server: &mut Server, pod: Pod) {
 }
 
 impl Server {
-    /// The HostPorts of these numbers, as one LIST shows them.
-    fn read(&self, ports: &[Port]) -> Vec<HostPort> {
-        ports.iter().filter_map(|port| self.hostports.get(port)).cloned().collect()
+    /// The claim of scope Node, for which the pod comes, has one already.
+    fn has_live_pod(&self, it: &Admission) -> bool {
+        let same = |pod: &Pod| pod.key.namespace == it.key.namespace && pod.serves == it.pod.serves;
+        !it.pod.serves.is_empty() && self.pods.values().any(same)
+    }
+
+    /// The HostPorts of these names, as one LIST shows them.
+    fn read(&self, spots: &[Spot]) -> Vec<HostPort> {
+        spots.iter().filter_map(|spot| self.hostports.get(spot)).cloned().collect()
     }
 }
 
 /// The claim's uid, if admission believes that it holds these numbers.
-fn judge(claim: &Claim, hostports: &[HostPort], ports: &[Port]) -> Option<Uid> {
+fn judge(claim: &Claim, hostports: &[HostPort], spots: &[Spot]) -> Option<Uid> {
     let stored: Vec<_> = hostports.iter().map(stored_hostport).collect();
     let believed = admission::believed(&stored_claim(claim), stored.iter())?;
-    let same =
-        usize::from(claim.count) == ports.len() && ports.first().map(|it| it.get()) == Some(believed.get());
+    let same = usize::from(claim.count) == spots.len()
+        && spots.first().map(|it| it.port().get()) == Some(believed.get());
     same.then(|| claim.uid.clone())
 }
 
@@ -195,7 +215,10 @@ fn stored_claim(claim: &Claim) -> crds::HostPortClaim {
     stored.metadata.uid = Some(claim.uid.to_string());
     stored.metadata.deletion_timestamp = claim.deleting.then_some(Time(Timestamp::UNIX_EPOCH));
     let port = claim.port.and_then(|port| crds::Port::new(port.get()));
-    stored.status = Some(HostPortClaimStatus { phase: claim.phase, port, ..Default::default() });
+    let name = claim.run().filter(|run| run.slot.is_some()).and_then(|run| run.member(0));
+    let host_port_name = name.map(|spot| spot.to_string());
+    stored.status =
+        Some(HostPortClaimStatus { phase: claim.phase, port, host_port_name, ..Default::default() });
     stored
 }
 
@@ -213,11 +236,13 @@ fn stored_hostport(hostport: &HostPort) -> crds::HostPort {
         uid: Some(holder.uid.to_string()),
     });
     let spec = HostPortSpec {
-        port: crds::Port::new(hostport.port.get()).expect("a port is not 0"),
+        port: crds::Port::new(hostport.spot.port().get()).expect("a port is not 0"),
+        scope: if hostport.spot.is_whole() { crds::Scope::Cluster } else { crds::Scope::Node },
+        slot: hostport.spot.slot(),
         class: hostport.class.to_string(),
         phase: hostport.phase,
         claim_ref,
         ..BLANK.with(Clone::clone)
     };
-    crds::HostPort::new(&hostport.port.to_string(), spec)
+    crds::HostPort::new(&hostport.spot.to_string(), spec)
 }

@@ -104,5 +104,8 @@ impl Controller {
 }
 
 pub fn is_write(action: &Action) -> bool {
-    !matches!(action, Action::GetClaim(_) | Action::GetHostPort(_) | Action::ListPods(_))
+    !matches!(
+        action,
+        Action::GetClaim(_) | Action::GetHostPort(_) | Action::ListSlots(_) | Action::ListPods(_)
+    )
 }

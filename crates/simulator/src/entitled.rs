@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::{Port, RESERVED};
+use allocator::{Port, RESERVED, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason};
 use reconciler::seen::{Admits, Claim, Class, Run};
 
@@ -15,11 +15,15 @@ impl Server {
         if !self.admits(class, &claim.key.namespace) {
             return Err(Reason::NamespaceNotAllowed);
         }
-        if claim.count > class.max_count { Err(Reason::CountTooLarge) } else { Ok(class) }
+        if claim.count > class.max_count || claim.count > 1 && class.scope != Scope::Cluster {
+            Err(Reason::CountTooLarge)
+        } else {
+            Ok(class)
+        }
     }
 
     pub fn class_of(&self, claim: &Claim) -> Result<&Class, Reason> {
-        let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.hostports.get(&port));
+        let named = claim.wanted_spot().and_then(|spot| self.hostports.get(&spot));
         let kept = || self.hostports.values().find(|it| it.kept_for.as_ref() == Some(&claim.key));
         let by_name = |name: &Arc<str>| self.classes.get(name).ok_or(Reason::ClassNotFound);
         match (&claim.class, named.or_else(kept).filter(|_| claim.is_pending())) {
@@ -52,8 +56,8 @@ impl Server {
     }
 
     /// The number counts for this namespace and class.
-    pub fn counts(&self, port: Port, class: &str, namespace: &str) -> bool {
-        self.hostports.get(&port).is_some_and(|it| {
+    pub fn counts(&self, spot: Spot, class: &str, namespace: &str) -> bool {
+        self.hostports.get(&spot).is_some_and(|it| {
             it.phase == HostPortPhase::Bound
                 && *it.class == *class
                 && it.holder.as_ref().is_some_and(|holder| *holder.key.namespace == *namespace)
@@ -61,24 +65,54 @@ impl Server {
     }
 
     pub fn usage(&self, class: &str, namespace: &str) -> usize {
-        self.hostports.keys().filter(|port| self.counts(**port, class, namespace)).count()
+        self.hostports.keys().filter(|spot| self.counts(**spot, class, namespace)).count()
     }
 
     /// With these numbers, or with as many new ones as it asks for, its namespace would have more than it may.
     pub fn is_beyond(&self, claim: &Claim, class: &Class, run: Option<Run>) -> bool {
         let namespace = &claim.key.namespace;
         let new = run.map_or(usize::from(claim.count), |run| {
-            run.iter().filter(|port| !self.counts(*port, &class.name, namespace)).count()
+            run.iter().filter(|spot| !self.counts(*spot, &class.name, namespace)).count()
         });
         let after = self.usage(&class.name, namespace) + new;
         self.limit(class, namespace).is_some_and(|limit| after > limit)
     }
 
-    pub fn may_have(&self, class: &Class, port: Port) -> Result<(), Reason> {
-        let has = |class: &Class| class.pools.iter().any(|pool| pool.contains(port));
-        let reserved = RESERVED.iter().any(|range| range.contains(port));
-        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
-        let older = self.classes.values().any(|other| has(other) && rank(other) < rank(class));
-        if has(class) && !reserved && !older { Ok(()) } else { Err(Reason::PortOutsidePools) }
+    pub fn may_have(&self, class: &Class, spot: Spot) -> Result<(), Reason> {
+        let port = spot.port();
+        let older = self.older(class).any(|other| has(other, port) && !self.is_blocked(other));
+        let in_scope = match class.scope {
+            Scope::Cluster => spot.is_whole(),
+            Scope::Node { most } => spot.slot().is_some_and(|slot| most.is_none_or(|most| slot < most)),
+        };
+        match has(class, port) && !is_reserved(port) {
+            true if self.is_blocked(class) => Err(Reason::PoolExhausted),
+            true if in_scope && !older => Ok(()),
+            _ => Err(Reason::PortOutsidePools),
+        }
     }
+
+    /// It has numbers in common with an older class of the other scope.
+    pub fn is_blocked(&self, class: &Class) -> bool {
+        let is_node = |class: &Class| class.scope != Scope::Cluster;
+        let mut others = self.older(class).filter(|other| is_node(other) != is_node(class));
+        others.any(|other| {
+            let common = |port: Port| has(other, port) && !is_reserved(port);
+            class.pools.iter().any(|pool| pool.iter().any(common)) && !self.is_blocked(other)
+        })
+    }
+
+    fn older(&self, class: &Class) -> impl Iterator<Item = &Class> {
+        let rank = |class: &Class| -> (i64, Arc<str>) { (class.created, class.name.clone()) };
+        let this = rank(class);
+        self.classes.values().filter(move |other| rank(other) < this)
+    }
+}
+
+fn has(class: &Class, port: Port) -> bool {
+    class.pools.iter().any(|pool| pool.contains(port))
+}
+
+fn is_reserved(port: Port) -> bool {
+    RESERVED.iter().any(|range| range.contains(port))
 }

@@ -74,6 +74,9 @@ faults! {
     ClassChanged People "class edited, made or deleted",
     HostPortMade People "HostPort made by hand",
     Limited People "labels, a selector, a limit or a quota changed",
+    LabelTaken People "label taken off a running pod",
+    Rescoped People "class made again with another scope",
+    PodOfSlot Admission "pod stored on a slot",
     RawPod People "pod with a number that nobody granted",
     Service People "Service took or gave back a node port",
 }

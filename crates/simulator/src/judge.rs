@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::seen::{Claim, Holder, HostPort, Key, Run, Uid};
 
@@ -40,7 +40,7 @@ pub struct Judge {
     /// Claims whose status a tenant wrote.
     pub tampered: BTreeSet<Uid>,
     /// Numbers whose HostPort an administrator deleted or cleared.
-    pub hand: BTreeSet<Port>,
+    pub hand: BTreeSet<Spot>,
     /// Live pods that came through admission.
     pub admitted: BTreeMap<Key, Admission>,
     /// Wall clocks differ or jump: only each process's own clock is to be trusted.
@@ -51,7 +51,9 @@ pub struct Judge {
     pub limits_open: bool,
     /// A reuseDelay below 40 s is in use: pods in flight are not protected.
     pub short_delays: bool,
-    last: BTreeMap<Port, Last>,
+    last: BTreeMap<Spot, Last>,
+    /// Numbers that stood in both forms of their name at once: one of the two is undone (N3).
+    both_forms: BTreeSet<Port>,
     /// Claims that want certain numbers: these are handed over to them inside the namespace.
     wanting: BTreeSet<Uid>,
     /// Claims that prefer certain numbers: these, and no others, are handed over to them as well.
@@ -64,9 +66,9 @@ impl Judge {
     }
 
     /// HostPort deleted by hand: the administrator's promise that nothing uses the number.
-    pub fn hand_deleted(&mut self, port: Port, in_flight: &mut [Admission]) {
-        self.cleared(port, in_flight);
-        self.excuse(port);
+    pub fn hand_deleted(&mut self, spot: Spot, in_flight: &mut [Admission]) {
+        self.cleared(spot, in_flight);
+        self.excuse(spot.port());
     }
 
     fn excuse(&mut self, port: Port) {
@@ -75,14 +77,17 @@ impl Judge {
     }
 
     /// claimRef cleared by hand: nobody is about to use the number.
-    pub fn cleared(&mut self, port: Port, in_flight: &mut [Admission]) {
-        self.hand.insert(port);
-        in_flight.iter_mut().filter(|it| it.pod.ports.contains(&port)).for_each(|it| it.excused = true);
+    pub fn cleared(&mut self, spot: Spot, in_flight: &mut [Admission]) {
+        self.hand.insert(spot);
+        in_flight
+            .iter_mut()
+            .filter(|it| it.pod.ports.contains(&spot.port()))
+            .for_each(|it| it.excused = true);
     }
 
     /// After an administrator's act nothing is owed to the claim that had the number.
-    pub fn forget(&mut self, port: Port) {
-        self.last.remove(&port);
+    pub fn forget(&mut self, spot: Spot) {
+        self.last.remove(&spot);
     }
 
     /// The store is as it was: so is what was granted and who was stored. What people did is not forgotten.
@@ -95,15 +100,15 @@ impl Judge {
     /// Notes which claims could be admitted at this moment.
     pub fn remember(&mut self, server: &Server) {
         for claim in server.claims.values().filter(|it| it.phase == ClaimPhase::Bound && !it.deleting) {
-            for port in claim.numbers() {
-                if server.hostports.get(&port).is_some_and(|it| it.is_held_by(&claim.uid)) {
+            for spot in claim.spots() {
+                if server.hostports.get(&spot).is_some_and(|it| it.is_held_by(&claim.uid)) {
                     let last = Last {
                         key: claim.key.clone(),
                         uid: claim.uid.clone(),
                         at: server.now,
                         delay: 60_000,
                     };
-                    self.last.insert(port, last);
+                    self.last.insert(spot, last);
                 }
             }
         }
@@ -119,6 +124,10 @@ impl Judge {
             }
             Changed::Class(..) | Changed::Quota(..) if actor == Actor::People => self.limits_open = true,
             Changed::HostPort(before, after) => {
+                if let Some(after) = after.as_ref().filter(|it| server.other_form_stands(it.spot)) {
+                    self.both_forms.insert(after.spot.port());
+                }
+                self.look_at_rebind(before.as_ref(), after.as_ref());
                 self.limits_open |= actor == Actor::People;
                 // With the store, a uid that was gone comes back: what its number's owner loses to an outdated
                 // process it gets back.
@@ -129,14 +138,14 @@ impl Judge {
                 if actor == Actor::Outdated
                     && let Some(before) = before
                 {
-                    self.excuse(before.port);
+                    self.excuse(before.spot.port());
                 }
                 if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());
                 }
                 if let Some(after) =
                     after.as_ref().filter(|it| it.phase == HostPortPhase::Released && it.holder.is_some())
-                    && let Some(last) = self.last.get_mut(&after.port)
+                    && let Some(last) = self.last.get_mut(&after.spot)
                 {
                     last.delay = after.reuse_delay.map_or(60_000, |delay| delay.as_millis() as i64);
                     if actor == Actor::Outdated {
@@ -157,8 +166,11 @@ impl Judge {
         {
             // Documented: with less than 40 s a pod may come when its port rests no more.
             let claim = it.claim.clone();
-            let held = |port| server.hostports.get(port).is_some_and(|it: &HostPort| it.is_held_by(&claim));
-            it.excused |= !it.pod.ports.iter().all(held);
+            let held = |spot: &Spot| {
+                let hostport = server.hostports.get(spot);
+                hostport.is_some_and(|it: &HostPort| it.is_held_by(&claim))
+            };
+            it.excused |= !it.spots.iter().all(held);
         }
         self.look_at_pods(server);
     }
@@ -168,7 +180,7 @@ impl Judge {
         if before.uid != after.uid {
             return;
         }
-        let hostport = |port| server.hostports.get(&port);
+        let hostport = |spot| server.hostports.get(&spot);
         let name = format!("{}={}", after.key, after.uid);
         if before.named().is_some() && after.named() != before.named() {
             self.accuse(format!(
@@ -177,19 +189,25 @@ impl Judge {
                 after.named()
             ));
         }
-        if after.named().is_none() || after.numbers().any(|port| self.hand.contains(&port)) {
+        if after.named().is_none() || after.spots().any(|spot| self.hand.contains(&spot)) {
             return;
         }
         let same = before.phase == after.phase && before.port == after.port;
-        let not_its_own = |port: &Port| !hostport(*port).is_some_and(|it| it.belongs_to(&after.uid));
-        if let Some(port) = after.numbers().find(not_its_own)
+        let not_its_own = |spot: &Spot| !hostport(*spot).is_some_and(|it| it.belongs_to(&after.uid));
+        if let Some(spot) = after.spots().find(not_its_own)
             && after.phase == ClaimPhase::Bound
             && !same
         {
-            self.accuse(format!("I1: {name} became Bound to {port}, which it does not hold"));
+            self.accuse(format!("I1: {name} became Bound to {spot}, which it does not hold"));
         }
-        let held = |port| hostport(port).is_some_and(|it| it.is_held_by(&after.uid));
-        let all_held = after.numbers().all(held);
+        if after.phase == ClaimPhase::Bound
+            && !same
+            && let Some(words) = twice(server, after)
+        {
+            self.accuse(words);
+        }
+        let held = |spot| hostport(spot).is_some_and(|it| it.is_held_by(&after.uid));
+        let all_held = after.spots().all(held);
         if after.phase == ClaimPhase::Lost && !same && all_held && !self.tampered.contains(&after.uid) {
             self.accuse(format!("I1: {name} became Lost though it holds all that it names"));
         }
@@ -207,12 +225,13 @@ impl Judge {
         // back from there if the block is Bound after all; a loss is only what leads further.
         let undone = claim.count > 1 && after.is_some_and(|it| it.belongs_to(&holder.uid));
         let back = undone || after.is_some_and(|it| it.is_held_by(&holder.uid));
-        let its_own = claim.is_pending() && claim.count == 1
-            || claim.names(before.port) && claim.phase == ClaimPhase::Bound && !claim.deleting;
+        let undone = self.both_forms.contains(&before.spot.port());
+        let its_own = claim.is_pending() && claim.count == 1 && !undone
+            || claim.names(before.spot) && claim.phase == ClaimPhase::Bound && !claim.deleting;
         if its_own && !kept && !back && !self.tampered.contains(&claim.uid) {
             self.accuse(format!(
                 "I1: {} was taken from {}={}, which lives",
-                before.port, claim.key, claim.uid
+                before.spot, claim.key, claim.uid
             ));
         }
     }
@@ -223,7 +242,7 @@ impl Judge {
         let Some(holder) = &after.holder else { return };
         // A status that a tenant wrote may ask for a promised number: the create decides between the two.
         if before.is_none() && self.alone && !self.tampered.contains(&holder.uid) {
-            self.look_at_promise(server, after.port, &holder.key);
+            self.look_at_promise(server, after.spot, &holder.key);
         }
         if self.alone && !self.limits_open && after.phase == HostPortPhase::Bound {
             self.look_at_quota(server, before, after, holder);
@@ -232,9 +251,9 @@ impl Judge {
         if before.is_some_and(|it| it.key == holder.key) {
             return;
         }
-        let Some(last) = self.last.get(&after.port).filter(|last| last.key != holder.key) else { return };
+        let Some(last) = self.last.get(&after.spot).filter(|last| last.key != holder.key) else { return };
         // Hand-over: inside the namespace, to a claim that wants or prefers this very number.
-        let prefers = self.preferring.get(&holder.uid).is_some_and(|run| run.contains(after.port));
+        let prefers = self.preferring.get(&holder.uid).is_some_and(|run| run.contains(after.spot));
         if last.key.namespace == holder.key.namespace && (prefers || self.wanting.contains(&holder.uid)) {
             return;
         }
@@ -245,7 +264,7 @@ impl Judge {
         if rested < delay {
             self.accuse(format!(
                 "I4: {} of {} granted to {} after {rested} ms",
-                after.port, last.key, holder.key
+                after.spot, last.key, holder.key
             ));
         }
     }
@@ -264,13 +283,13 @@ impl Judge {
         let waits = waits && honest;
         let Some(class) = server.classes.get(&after.class).filter(|_| waits && !counted) else { return };
         let Some(claim) = server.claims.get(&to.key) else { return };
-        let part = |it: &HostPort| it.port != after.port && it.belongs_to(&to.uid);
+        let part = |it: &HostPort| it.spot != after.spot && it.belongs_to(&to.uid);
         // What is its own is no new grant, though it was edited to Released meanwhile.
         if before.is_some_and(|it| it.belongs_to(&to.uid)) || server.hostports.values().any(part) {
             return;
         }
-        let rest = Run::new(after.first(), claim.count).into_iter().flat_map(Run::iter);
-        let rest = rest.filter(|port| !server.counts(*port, &class.name, namespace)).count();
+        let rest = after.run(claim.count).into_iter().flat_map(Run::iter);
+        let rest = rest.filter(|spot| !server.counts(*spot, &class.name, namespace)).count();
         let used = server.usage(&class.name, namespace) + rest;
         if let Some(limit) = server.limit(class, namespace).filter(|limit| used > *limit) {
             let name = &class.name;
@@ -279,19 +298,39 @@ impl Judge {
     }
 
     /// C7: a number in the Bound status of a living claim is not given to one that waits.
-    fn look_at_promise(&mut self, server: &Server, port: Port, to: &Key) {
-        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.names(port);
-        let remakes = server.claims.get(to).is_some_and(|claim| claim.names(port));
+    fn look_at_promise(&mut self, server: &Server, spot: Spot, to: &Key) {
+        let names = |claim: &&Claim| claim.phase == ClaimPhase::Bound && claim.names(spot);
+        let remakes = server.claims.get(to).is_some_and(|claim| claim.names(spot));
         let promised =
             server.claims.values().filter(names).find(|it| it.key != *to && !self.tampered.contains(&it.uid));
         if let Some(claim) = promised.filter(|_| !remakes) {
-            self.accuse(format!("C7: {port}, which {} is promised, was given to {to}", claim.key));
+            self.accuse(format!("C7: {spot}, which {} is promised, was given to {to}", claim.key));
         }
+    }
+
+    /// A tenant who takes the labels off running pods and has a claim made again hurts the count of its own slots.
+    fn look_at_rebind(&mut self, before: Option<&HostPort>, after: Option<&HostPort>) {
+        let holder = |it: Option<&HostPort>| it.and_then(|it| it.holder.clone());
+        let (Some(old), Some(new), Some(after)) = (holder(before), holder(after), after) else { return };
+        if after.spot.is_whole() || old.uid == new.uid {
+            return;
+        }
+        let port = after.spot.port();
+        let of = |it: &&mut Admission| it.key.namespace == new.key.namespace && it.pod.ports.contains(&port);
+        self.admitted
+            .values_mut()
+            .filter(of)
+            .filter(|it| it.pod.serves.is_empty())
+            .for_each(|it| it.excused = true);
     }
 
     /// I3, I5: the number of a live pod is held by its namespace.
     fn look_at_pods(&mut self, server: &Server) {
-        let robbed = self.admitted.values().find(|it| !it.excused && !holds(server, it));
+        let whole = |it: &&Admission| it.spots.iter().all(|spot| spot.is_whole());
+        if let Some(words) = crowded(server, self.admitted.values().filter(|it| !whole(it) && !it.excused)) {
+            return self.accuse(words);
+        }
+        let robbed = self.admitted.values().filter(whole).find(|it| !it.excused && !holds(server, it));
         if let Some(it) = robbed {
             let (pod, ports) = (it.pod.key.clone(), &it.pod.ports);
             self.accuse(format!("I3: pod {pod} lives on {ports:?}, which its namespace does not hold"));
@@ -302,8 +341,41 @@ impl Judge {
 /// The pod's namespace holds the number, or nobody has it while an administrator's act stands.
 fn holds(server: &Server, it: &Admission) -> bool {
     it.pod.ports.iter().all(|port| {
-        server.hostports.get(port).is_some_and(|hostport| {
+        server.hostports.get(&Spot::whole(*port)).is_some_and(|hostport| {
             hostport.holder.as_ref().is_none_or(|holder| holder.key.namespace == it.pod.key.namespace)
         })
     })
+}
+
+/// I3 of slots, by namespace: no more claims have live pods on a number than slots of it are held. (The scheduler keeps
+/// pods apart; a slot too few is a pod that waits for a node although its claim is Bound.)
+fn crowded<'a>(server: &Server, pods: impl Iterator<Item = &'a Admission>) -> Option<String> {
+    let mut users: BTreeMap<(Port, &str), BTreeSet<&Key>> = BTreeMap::new();
+    for it in pods {
+        it.pod.ports.iter().for_each(|port| {
+            users.entry((*port, &it.key.namespace)).or_default().insert(&it.key);
+        });
+    }
+    users.into_iter().find_map(|((port, namespace), claims)| {
+        let held =
+            |it: &&HostPort| it.holder.as_ref().is_none_or(|holder| *holder.key.namespace == *namespace);
+        let slots = server.slots(port).filter(held).count();
+        let few = slots < claims.len();
+        few.then(|| format!("I3: {namespace} has live pods of {claims:?} on {port}, but {slots} slots of it"))
+    })
+}
+
+/// I1 across scopes: the claim is Bound to a number whose other form another claim is Bound to.
+fn twice(server: &Server, claim: &Claim) -> Option<String> {
+    let spots: Vec<Spot> = claim.spots().collect();
+    let other = |it: &&HostPort| {
+        let same =
+            spots.iter().any(|spot| spot.port() == it.spot.port() && spot.is_whole() != it.spot.is_whole());
+        let holder = it.holder.as_ref().and_then(|holder| server.claims.get(&holder.key));
+        same && holder.is_some_and(|other| {
+            other.phase == ClaimPhase::Bound && other.names(it.spot) && it.is_held_by(&other.uid)
+        })
+    };
+    let other = server.hostports.values().find(other)?;
+    Some(format!("I1: {}={} became Bound beside {}, which is Bound too", claim.key, claim.uid, other.spot))
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use allocator::Port;
+use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, ReclaimPolicy};
 use reconciler::{
     action::Outcome,
-    seen::{Admits, Key},
+    seen::{Admits, Class, Key},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ impl Setup {
         let (a, b) = (usize::from(a), usize::from(b));
         let index = a % world.controllers.len();
         let number = port(9000 + (b % (usize::from(self.ports) + 1)) as u16);
+        let spot = self.spot(number, a / 16);
         match kind {
             Kind::Deliver => {
                 let kind = b % KINDS.len();
@@ -73,16 +74,28 @@ impl Setup {
             }
             Kind::BackUp => world.back_up(),
             Kind::Restore => world.restore(),
-            Kind::DeleteHostPort => world.delete_hostport(number),
-            Kind::EditReleased => world.edit_to_released(number),
-            Kind::ClearClaimRef => world.clear_claim_ref(number, a.is_multiple_of(2)),
+            Kind::DeleteHostPort => world.delete_hostport(spot),
+            Kind::EditReleased => world.edit_to_released(spot),
+            Kind::ClearClaimRef => world.clear_claim_ref(spot, a.is_multiple_of(2)),
             Kind::EditClass | Kind::MakeClass => self.class_changes(world, kind, a, b),
             Kind::MakeHostPort | Kind::LimitClass | Kind::LabelNamespace | Kind::EditQuota => {
                 self.step_of_admins(world, kind, a, b, number);
             }
+            Kind::RawPod if self.node && !(a / 2).is_multiple_of(3) => {
+                let pods: Vec<_> = world.server.pods.keys().cloned().collect();
+                pick(&pods, b).into_iter().for_each(|pod| world.strip_label(pod));
+            }
             Kind::RawPod => world.run_raw_pod(&key(["web/x", "kube-system/y"][a % 2]), number.get()),
             Kind::Service => world.put_service("s", (a.is_multiple_of(2)).then(|| number.get())),
             _ => self.step_of_tenants(world, kind, a, b, number),
+        }
+    }
+
+    /// The HostPort that is meant: in worlds of scope Node mostly a slot.
+    fn spot(&self, number: Port, choice: usize) -> Spot {
+        match choice % 4 {
+            slot if self.node && slot > 0 => Spot::slot_of(number, slot as u32 - 1),
+            _ => number.into(),
         }
     }
 
@@ -107,7 +120,7 @@ impl Setup {
             Kind::ClaimByName => {
                 let class =
                     [Some("games"), None, Some("media")][b / 16 % if self.two_classes { 3 } else { 2 }];
-                world.create_named(&self.key(a), class, number.get());
+                world.create_named(&self.key(a), class, self.spot(number, a / 16));
             }
             Kind::DeleteClaim => {
                 world.delete_claim(&self.key(a));
@@ -131,14 +144,14 @@ impl Setup {
                 pick(&pods, b).into_iter().for_each(|pod| world.end_pod(pod));
             }
             Kind::Tamper => {
-                let (phase, port) = [
+                let (phase, spot) = [
                     (ClaimPhase::Pending, None),
-                    (ClaimPhase::Bound, Some(10250)),
-                    (ClaimPhase::Bound, Some(number.get())),
-                    (ClaimPhase::Lost, Some(number.get())),
+                    (ClaimPhase::Bound, Some(port(10250).into())),
+                    (ClaimPhase::Bound, Some(self.spot(number, a / 16))),
+                    (ClaimPhase::Lost, Some(self.spot(number, a / 16))),
                     (ClaimPhase::Bound, None),
                 ][b / 4 % 5];
-                world.tamper(&self.key(a), phase, port);
+                world.tamper(&self.key(a), phase, spot);
             }
             _ => {}
         }
@@ -156,7 +169,7 @@ impl Setup {
                     [None, None, Some(&names[0]), Some(&names[usize::from((a / 64).is_multiple_of(4))])]
                         [a % 4];
                 let class = if (b / 16).is_multiple_of(4) { "media" } else { "games" };
-                world.make_hostport(number, class, policy, kept_for.cloned());
+                world.make_hostport(self.spot(number, a / 128), class, policy, kept_for.cloned());
             }
             Kind::LabelNamespace => world.label(namespace, b.is_multiple_of(2)),
             Kind::EditQuota => {
@@ -174,8 +187,19 @@ impl Setup {
         }
     }
 
+    /// Class "games" is deleted and made again with the other scope.
+    fn rescope(&self, world: &mut World) {
+        let Some(before) = world.server.classes.get("games").cloned() else { return };
+        world.tally.hit(Fault::Rescoped);
+        let most = (self.most > 0).then_some(self.most);
+        let scope = if before.scope == Scope::Cluster { Scope::Node { most } } else { Scope::Cluster };
+        world.remove_class("games");
+        world.create_class(Class { scope, conditions: vec![], status_digest: 0, ..before });
+    }
+
     fn class_changes(&self, world: &mut World, kind: Kind, a: usize, b: usize) {
         match kind {
+            Kind::MakeClass if self.node && !a.is_multiple_of(3) => self.rescope(world),
             Kind::MakeClass if world.server.classes.contains_key("media") => world.remove_class("media"),
             Kind::MakeClass => world.create_class(class("media", 9001, 9002)),
             _ => {

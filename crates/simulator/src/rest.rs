@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use allocator::Port;
+use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, Reason, ReclaimPolicy};
-use reconciler::seen::{Claim, Class, HostPort, Run};
+use reconciler::seen::{Claim, Class, HostPort, Key, Run};
 
 use crate::{server::Server, world::World};
 
@@ -54,7 +54,7 @@ impl Server {
         });
         let hostport = || {
             self.hostports.values().find_map(|hostport| {
-                self.unsettled_hostport(hostport).map(|words| format!("HostPort {}: {words}", hostport.port))
+                self.unsettled_hostport(hostport).map(|words| format!("HostPort {}: {words}", hostport.spot))
             })
         };
         let class = || {
@@ -67,50 +67,52 @@ impl Server {
     fn unsettled_claim(&self, claim: &Claim) -> Option<String> {
         let reason = self.claim_status[&claim.key].conditions[0].reason;
         let held: Vec<_> = self.hostports.values().filter(|it| it.belongs_to(&claim.uid)).collect();
-        let used =
-            |it: &&HostPort| self.carriers(it.port).iter().any(|pod| pod.namespace == claim.key.namespace);
+        let used = |it: &&HostPort| self.is_used(it) || self.is_held_back(it);
         if claim.deleting {
-            let stuck = claim.is_protected() && !held.iter().any(used);
+            let stuck = claim.is_protected() && !held.iter().any(|it| self.is_used(it));
             return stuck.then(|| "stays Terminating though no pod uses it".to_owned());
         }
         let resting = |it: &&HostPort| it.phase == HostPortPhase::Released && used(it);
         if let Some(run) = claim.run() {
-            let surplus = held.iter().find(|it| !run.contains(it.port) && !resting(it));
+            let surplus = held.iter().find(|it| !run.contains(it.spot) && !resting(it));
             if let Some(surplus) = surplus {
-                return Some(format!("holds {} besides {run}", surplus.port));
+                return Some(format!("holds {} besides {run}", surplus.spot));
             }
         }
-        let lacks = |port: &Port| !self.hostports.get(port).is_some_and(|it| it.is_held_by(&claim.uid));
+        let lacks = |spot: &Spot| !self.hostports.get(spot).is_some_and(|it| it.is_held_by(&claim.uid));
         match (claim.phase, claim.run()) {
             (ClaimPhase::Bound, Some(run)) => match run.iter().find(lacks) {
-                Some(port) => Some(format!("Bound to {port}, which it does not hold")),
+                Some(spot) => Some(format!("Bound to {spot}, which it does not hold")),
                 None => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
             },
             (ClaimPhase::Lost, Some(run)) => run
                 .iter()
-                .all(|port| self.is_makeable(claim, port))
+                .all(|spot| self.is_makeable(claim, spot))
                 .then(|| format!("Lost, but {run} can be had")),
-            _ if held.iter().any(|it| !resting(it)) => Some(format!("Pending, but holds {}", held[0].port)),
+            _ if held.iter().any(|it| !resting(it)) => Some(format!("Pending, but holds {}", held[0].spot)),
             _ => self.unsettled_waiter(claim, reason),
         }
     }
 
     /// A Lost claim's number could be given back to it.
-    fn is_makeable(&self, claim: &Claim, port: Port) -> bool {
-        let foreign = self.is_foreign(port, &claim.key.namespace);
-        match self.hostports.get(&port) {
+    fn is_makeable(&self, claim: &Claim, spot: Spot) -> bool {
+        let foreign = self.is_foreign(spot, &claim.key.namespace);
+        if self.other_form_stands(spot) {
+            return false;
+        }
+        match self.hostports.get(&spot) {
             Some(it) if it.belongs_to(&claim.uid) => it.phase == HostPortPhase::Bound || !foreign,
             Some(it) => {
                 let class = self.class_of(claim).ok();
                 let takes = it.claim_key().is_none_or(|key| *key == claim.key);
                 takes
                     && !foreign
-                    && class.is_some_and(|class| class.name == it.class && self.may_have(class, port).is_ok())
+                    && class.is_some_and(|class| class.name == it.class && self.may_have(class, spot).is_ok())
             }
             None => self.class_of(claim).is_ok_and(|class| {
                 let admitted = self.admits(class, &claim.key.namespace);
-                let full = self.is_beyond(claim, class, Run::new(port, 1));
-                self.may_have(class, port).is_ok() && !foreign && admitted && !full
+                let full = self.is_beyond(claim, class, Run::at(spot, 1));
+                self.may_have(class, spot).is_ok() && !foreign && admitted && !full
             }),
         }
     }
@@ -120,13 +122,12 @@ impl Server {
             Err(reason) => reason,
             Ok(class) => {
                 let full = |it: &&HostPort| {
-                    Run::new(it.first(), claim.count)
-                        .is_some_and(|run| self.is_beyond(claim, class, Some(run)))
+                    it.run(claim.count).is_some_and(|run| self.is_beyond(claim, class, Some(run)))
                 };
                 let again = self.hostports.values().filter(|it| self.fits_again(claim, class, it));
                 let again: Vec<_> = again.collect();
                 if let Some(it) = again.iter().find(|it| !full(it)) {
-                    return Some(format!("Pending ({reason}), though its old port {} fits", it.port));
+                    return Some(format!("Pending ({reason}), though its old port {} fits", it.spot));
                 }
                 let preferred = claim.preference().filter(|run| {
                     let all = run.iter().all(|port| self.is_free_in(claim, class, port, *run));
@@ -151,25 +152,34 @@ impl Server {
 
     /// A claim that wants certain numbers: those that cannot be had, one after the other, say why.
     fn unsettled_wish(&self, claim: &Claim, class: &Class, first: Port, reason: &str) -> Option<String> {
-        let run = Run::new(first, claim.count)?;
-        if claim.hostport_name.is_some() && !self.hostports.contains_key(&first) {
+        if claim.wanted_spot().is_none() && class.scope != Scope::Cluster {
+            return self.unsettled_wish_of_slot(claim, class, first, reason);
+        }
+        let run =
+            claim.wanted_spot().map_or(Run::new(first, claim.count), |spot| Run::at(spot, claim.count))?;
+        if claim.wanted_spot().is_some_and(|spot| !self.hostports.contains_key(&spot)) {
             let expected = Reason::HostPortNotFound.as_str();
             return (reason != expected)
                 .then(|| format!("Pending with reason {reason}, expected {expected}"));
         }
-        if run.iter().any(|port| !self.is_free(claim, class, port) && self.may_have(class, port).is_err()) {
-            let expected = Reason::PortOutsidePools.as_str();
-            return (reason != expected)
-                .then(|| format!("Pending with reason {reason}, expected {expected}"));
-        }
-        for port in run.iter() {
-            if self.is_free(claim, class, port) {
-                continue;
-            }
-            if reason == "WaitingForReuse" && self.rests_under_claim(port) {
+        // Of several troubles the first, but before that the one that no wait helps.
+        let taken = || run.iter().filter(|spot| !self.is_free(claim, class, *spot));
+        // A HostPort that stands has its own sentence, whatever scope its class has by now.
+        let other_scope =
+            |spot| self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole();
+        let excused = |spot| self.other_form_stands(spot) || other_scope(spot);
+        let never =
+            |spot: &Spot| !excused(*spot) && self.may_have(class, *spot) == Err(Reason::PortOutsidePools);
+        if let Some(spot) = taken().find(never).or(taken().next()) {
+            if reason == "WaitingForReuse" && self.rests_under_claim(spot) {
                 return None;
             }
-            return (reason != "PortTaken").then(|| format!("Pending with reason {reason}, {port} is taken"));
+            let expected = match self.may_have(class, spot) {
+                Err(reason) if !excused(spot) => reason.as_str(),
+                _ => "PortTaken",
+            };
+            return (reason != expected)
+                .then(|| format!("Pending with reason {reason}, expected {expected} for {spot}"));
         }
         if self.is_beyond(claim, class, Some(run)) {
             return (reason != "QuotaExceeded")
@@ -178,9 +188,52 @@ impl Server {
         Some(format!("Pending with reason {reason}, though {run} can be had"))
     }
 
+    /// A claim that wants any slot of a number.
+    fn unsettled_wish_of_slot(
+        &self,
+        claim: &Claim,
+        class: &Class,
+        port: Port,
+        reason: &str,
+    ) -> Option<String> {
+        let lowest = Spot::slot_of(port, 0);
+        let stands = std::iter::once(Spot::whole(port)).chain(self.slots(port).map(|it| it.spot));
+        let mut stands = stands.filter(|spot| self.hostports.contains_key(spot));
+        let there = stands.find(|spot| self.is_free(claim, class, *spot));
+        let made = || self.may_have(class, lowest).ok().and_then(|()| self.free_slot(claim, class, port));
+        let expected: &[&str] = match there.or_else(made) {
+            Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
+            Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
+            None if self.other_form_stands(lowest) => &["PortTaken"],
+            None => match self.may_have(class, lowest) {
+                Err(Reason::PoolExhausted) => &["PoolExhausted"],
+                Err(_) => &["PortOutsidePools"],
+                Ok(()) => &["PortTaken", "WaitingForReuse"],
+            },
+        };
+        (!expected.contains(&reason)).then(|| format!("Pending with reason {reason}, expected {expected:?}"))
+    }
+
+    /// A slot of the number that the claim could be given at once.
+    fn free_slot(&self, claim: &Claim, class: &Class, port: Port) -> Option<Spot> {
+        let some = 1 + self.slots(port).filter_map(|it| it.spot.slot()).max().unwrap_or_default();
+        let promised =
+            self.claims.values().filter_map(|claim| claim.run()?.slot).max().map_or(0, |slot| slot + 1);
+        (0..=some.max(promised))
+            .map(|slot| Spot::slot_of(port, slot))
+            .find(|spot| self.is_free(claim, class, *spot))
+    }
+
+    /// Released, and said to be needed by a pod that needs it, or that no slot stands for.
+    fn is_held_back(&self, it: &HostPort) -> bool {
+        let namespace = it.claim_key().map(|key| key.namespace.clone()).unwrap_or_default();
+        let strange = || self.strangers(it.spot.port()).any(|pod| pod.namespace == namespace);
+        it.held_by.as_ref().is_some_and(|by| by.starts_with("pod ")) && !it.spot.is_whole() && strange()
+    }
+
     /// An administrator said Released while the claim was being deleted, and a pod keeps the claim.
-    fn rests_under_claim(&self, port: Port) -> bool {
-        self.hostports.get(&port).is_some_and(|it| {
+    fn rests_under_claim(&self, spot: Spot) -> bool {
+        self.hostports.get(&spot).is_some_and(|it| {
             let lives = |claim: &Claim| claim.deleting && it.belongs_to(&claim.uid);
             it.phase == HostPortPhase::Released && self.claims.values().any(lives)
         })
@@ -188,48 +241,62 @@ impl Server {
 
     /// The HostPorts of an earlier claim of its name, all of those that the claim asks for.
     fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
-        let again = |port| {
-            self.hostports.get(&port).is_some_and(|member| {
-                member.claim_key() == Some(&claim.key)
+        let again = |spot| {
+            self.hostports.get(&spot).is_some_and(|member| {
+                !self.other_form_stands(spot)
+                    && member.claim_key() == Some(&claim.key)
                     && member.first() == it.first()
                     && member.class == class.name
-                    && !self.is_foreign(port, &claim.key.namespace)
+                    && !self.is_foreign(spot, &claim.key.namespace)
             })
         };
         claim.wanted.is_none_or(|wanted| wanted == it.first())
             && it.block.is_some() == (claim.count > 1)
-            && Run::new(it.first(), claim.count).is_some_and(|run| run.iter().all(again))
+            && it.run(claim.count).is_some_and(|run| run.iter().all(again))
     }
 
     /// A number that the claim could be given at once.
-    fn free(&self, claim: &Claim, class: &Class) -> Option<Port> {
-        let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.port);
-        let pools =
-            class.pools.iter().flat_map(|pool| pool.iter()).filter(|port| !self.hostports.contains_key(port));
-        let pools = pools.filter(|port| self.may_have(class, *port).is_ok());
+    fn free(&self, claim: &Claim, class: &Class) -> Option<Spot> {
+        let own = self.hostports.values().filter(|it| it.phase == HostPortPhase::Available).map(|it| it.spot);
+        let own = own.filter(|spot| match spot.is_whole() {
+            true => self.carriers(spot.port()).is_empty(),
+            false => self.strangers(spot.port()).next().is_none(),
+        });
+        if class.scope != Scope::Cluster {
+            let ports = class.pools.iter().flat_map(|pool| pool.iter());
+            let calm = ports.filter(|port| self.strangers(*port).next().is_none());
+            let mut slots = calm.filter_map(|port| self.free_slot(claim, class, port));
+            return own.into_iter().find(|spot| self.is_free(claim, class, *spot)).or_else(|| slots.next());
+        }
+        let pools = class.pools.iter().flat_map(|pool| pool.iter()).map(Spot::whole);
+        let pools = pools.filter(|spot| !self.hostports.contains_key(spot));
+        let pools = pools.filter(|spot| self.may_have(class, *spot).is_ok());
         // Without a wish nobody gets a number that any pod carries.
-        let free = |port: &Port| self.carriers(*port).is_empty() && self.is_free(claim, class, *port);
+        let free = |spot: &Spot| self.carriers(spot.port()).is_empty() && self.is_free(claim, class, *spot);
         if claim.count == 1 {
             return own.chain(pools).find(free);
         }
-        let pools: Vec<Port> = pools.filter(free).collect();
-        let whole = |first: &&Port| {
-            Run::new(**first, claim.count).is_some_and(|run| run.iter().all(|port| pools.contains(&port)))
+        let pools: Vec<Spot> = pools.filter(free).collect();
+        let whole = |first: &&Spot| {
+            let run = Run::new(first.port(), claim.count);
+            run.is_some_and(|run| run.iter().all(|spot| pools.contains(&spot)))
         };
         pools.iter().find(whole).copied()
     }
 
-    fn is_free(&self, claim: &Claim, class: &Class, port: Port) -> bool {
-        let first = claim.wanted.unwrap_or(port);
-        Run::new(first, 1).is_some_and(|run| self.is_free_in(claim, class, port, run))
+    fn is_free(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
+        let first = claim.wanted.unwrap_or(spot.port());
+        Run::new(first, 1).is_some_and(|run| self.is_free_in(claim, class, spot, run))
     }
 
-    /// The number can be had by the claim as one of these.
-    fn is_free_in(&self, claim: &Claim, class: &Class, port: Port, run: Run) -> bool {
+    /// The number, or slot, can be had by the claim as one of these.
+    fn is_free_in(&self, claim: &Claim, class: &Class, spot: Spot, run: Run) -> bool {
         let promised =
-            |other: &Claim| other.key != claim.key && other.names(port) && other.phase == ClaimPhase::Bound;
-        !self.is_foreign(port, &claim.key.namespace)
-            && match self.hostports.get(&port) {
+            |other: &Claim| other.key != claim.key && other.names(spot) && other.phase == ClaimPhase::Bound;
+        !self.is_foreign(spot, &claim.key.namespace)
+            && !self.other_form_stands(spot)
+            && (spot.is_whole() || self.is_calm(claim, spot))
+            && match self.hostports.get(&spot) {
                 Some(it) if it.class != class.name => false,
                 Some(it) => match it.claim_key() {
                     None => it.phase == HostPortPhase::Available,
@@ -237,13 +304,24 @@ impl Server {
                     Some(key) => {
                         let lives = |former: &Claim| !former.deleting && it.belongs_to(&former.uid);
                         claim.asks_for(run.first)
+                            && spot.is_whole()
                             && it.holder.is_some()
                             && key.namespace == claim.key.namespace
                             && !self.claims.get(key).is_some_and(lives)
                     }
                 },
-                None => self.may_have(class, port).is_ok() && !self.claims.values().any(promised),
+                None => self.may_have(class, spot).is_ok() && !self.claims.values().any(promised),
             }
+    }
+
+    /// An Available slot goes to nobody while a pod carries the number for which none stands.
+    fn is_calm(&self, claim: &Claim, spot: Spot) -> bool {
+        let stands = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none());
+        let own = |pod: &Key| {
+            let serves = self.pods.get(pod).and_then(|pod| pod.serves(spot.port()));
+            pod.namespace == claim.key.namespace && serves == Some(&claim.key.name)
+        };
+        !stands || self.strangers(spot.port()).all(own)
     }
 
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
@@ -253,12 +331,12 @@ impl Server {
         let claim = self.claims.get(&holder.key).filter(|claim| claim.uid == holder.uid);
         if let Some(claim) = claim {
             // A claim that is being deleted keeps its port until it is gone; others were looked at above.
-            let surplus = !claim.is_pending() && !claim.names(it.port);
+            let surplus = !claim.is_pending() && !claim.names(it.spot);
             let forgotten =
                 claim.deleting && surplus && it.phase == HostPortPhase::Released && it.held_by.is_none();
             return forgotten.then(|| "Released under a claim, but never freed".to_owned());
         }
-        let user = self.carriers(it.port).iter().any(|pod| pod.namespace == holder.key.namespace);
+        let user = self.is_used(it) || self.is_held_back(it);
         match it.phase {
             HostPortPhase::Released if it.policy == ReclaimPolicy::Retain => None,
             HostPortPhase::Released
@@ -282,14 +360,29 @@ impl Server {
         let waiting = waiting.filter(|claim| self.class_for(claim).is_ok_and(|it| it.name == class.name));
         let waiting = waiting.filter(|claim| {
             if claim.hostport_name.is_some()
-                && claim.wanted.is_some_and(|port| !self.hostports.contains_key(&port))
+                && claim.wanted_spot().is_some_and(|spot| !self.hostports.contains_key(&spot))
             {
                 return true;
             }
-            let may = |port| self.is_free(claim, class, port) || self.may_have(class, port).is_ok();
-            claim
-                .wanted
-                .is_none_or(|first| Run::new(first, claim.count).is_some_and(|run| run.iter().all(may)))
+            let may = |spot: Spot| self.is_free(claim, class, spot) || self.may_have(class, spot).is_ok();
+            let run = |first| match class.scope {
+                _ if claim.wanted_spot().is_some() => {
+                    claim.wanted_spot().and_then(|it| Run::at(it, claim.count))
+                }
+                Scope::Cluster => Run::new(first, claim.count),
+                Scope::Node { .. } => Run::at(Spot::slot_of(first, 0), claim.count),
+            };
+            let blocked = |spot| self.may_have(class, spot) == Err(Reason::PoolExhausted);
+            let other_scope = |spot| {
+                self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole()
+            };
+            let may =
+                |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
+            let there = |port| {
+                class.scope != Scope::Cluster
+                    && self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+            };
+            claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });
         let expected = (count(HostPortPhase::Bound), count(HostPortPhase::Released), waiting.count());
         let found = (status.counts.allocated, status.counts.released, status.waiting);

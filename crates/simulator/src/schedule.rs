@@ -12,6 +12,9 @@ use crate::{
     world::World,
 };
 
+/// Sets the draws of scopes apart from all others.
+const SCOPES: u64 = 0x5c0_9e50_f900_d01e;
+
 /// A cluster and what happens to it. Its text form is what `regressions/` has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -34,9 +37,10 @@ impl Schedule {
     /// All that follows from a seed.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let mut scopes = Random::new(seed ^ SCOPES);
         let size = Size::of(&mut random);
         let mut kinds: Vec<(Kind, usize)> = Vec::with_capacity(Kind::ALL.len());
-        let setup = Setup::of(&mut random, size);
+        let setup = Setup::of(&mut random, size, &mut scopes);
         let busy = random.below(4) + 1;
         for &(kind, weight, often) in Kind::ALL {
             match often {

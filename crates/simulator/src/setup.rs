@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use allocator::Scope;
 use crds::{ReclaimPolicy, Strategy};
+use reconciler::seen::Class;
 
 use crate::{
     people::class,
@@ -88,12 +90,18 @@ setup! {
     slow: usize,
     binds_in_flight: usize,
     strategy: Strategy,
+    /// Class "games" is of scope Node.
+    node: bool,
+    /// `maxNodes`; 0: none.
+    most: u32,
     /// At the end all processes begin anew, and must find nothing to do.
     forget: bool,
 }
 
 impl Setup {
-    pub fn of(random: &mut Random, size: Size) -> Self {
+    /// `scopes` is drawn from apart: worlds of scope Cluster are what they were before there was another.
+    pub fn of(random: &mut Random, size: Size, scopes: &mut Random) -> Self {
+        let node = scopes.one_in(5);
         let (claims, ports, ..) = size.bounds();
         let claims = 1 + random.below(claims);
         let blocks = random.one_in(3);
@@ -113,6 +121,8 @@ impl Setup {
             slow: [0, 1, 2, 2, 3, 4].get(random.below(12)).copied().unwrap_or(KINDS.len()),
             binds_in_flight: random.of(&[128, 128, 1, 2]),
             strategy: if random.one_in(3) { Strategy::Random } else { Strategy::Sequential },
+            node,
+            most: if node { scopes.of(&[0, 1, 2, 3]) } else { 0 },
             forget: random.one_in(4),
         }
     }
@@ -130,6 +140,12 @@ impl Setup {
         let mut games = class("games", 9000, 8999 + self.ports);
         (games.policy, games.reuse_delay) = (self.policy, Duration::from_secs(self.delay));
         (games.is_default, games.strategy) = (true, self.strategy);
+        if self.node {
+            games.scope = Scope::Node { most: (self.most > 0).then_some(self.most) };
+            // Whoever has listed the classes knows that there are slots.
+            world.create_class(Class { scope: Scope::Node { most: None }, ..class("fleet", 9100, 9100) });
+            world.pass(Duration::from_secs(5));
+        }
         world.create_class(games);
         if self.two_classes {
             world.pass(Duration::from_secs(5));
@@ -169,6 +185,8 @@ impl Default for Setup {
             slow: KINDS.len(),
             binds_in_flight: 128,
             strategy: Strategy::Sequential,
+            node: false,
+            most: 0,
             forget: true,
         }
     }
@@ -189,7 +207,7 @@ macro_rules! read {
     };
 }
 
-read!(bool, i64, u16, u64, usize);
+read!(bool, i64, u16, u32, u64, usize);
 
 impl Read for ReclaimPolicy {
     fn read(text: &str) -> Option<Self> {

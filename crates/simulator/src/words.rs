@@ -12,13 +12,14 @@ use reconciler::{
 pub fn words(action: &Action) -> String {
     match action {
         Action::GetClaim(key) => format!("GET claim {key}"),
-        Action::GetHostPort(port) => format!("GET {port}"),
+        Action::GetHostPort(spot) => format!("GET {spot}"),
+        Action::ListSlots(port) => format!("LIST slots of {port}"),
         Action::ListPods(namespace) => {
             format!("LIST pods of {}", namespace.as_ref().map_or("all", Arc::as_ref))
         }
-        Action::CreateHostPort(new) => format!("create {} for {}={}", new.port, new.key, new.uid),
-        Action::PatchHostPort { port, version, change, .. } => format!("CAS {port}@{version} {change:?}"),
-        Action::DeleteHostPort { port, version, .. } => format!("DELETE {port}@{version}"),
+        Action::CreateHostPort(new) => format!("create {} for {}={}", new.spot, new.key, new.uid),
+        Action::PatchHostPort { spot, version, change, .. } => format!("CAS {spot}@{version} {change:?}"),
+        Action::DeleteHostPort { spot, version, .. } => format!("DELETE {spot}@{version}"),
         Action::PatchClaimStatus { key, version, status } => {
             let (phase, reason) = (status.phase, status.conditions[0].reason);
             format!("status {key}@{version} {phase:?} {} {reason}", run(status.run))
@@ -41,7 +42,9 @@ pub fn words(action: &Action) -> String {
 }
 
 fn run(run: Option<Run>) -> String {
-    run.map_or("-".to_owned(), |run| run.to_string())
+    let slot = run.filter(|run| run.slot.is_some()).and_then(|run| run.member(0));
+    let slot = slot.map(|spot| spot.to_string());
+    slot.or(run.map(|run| run.to_string())).unwrap_or("-".to_owned())
 }
 
 fn number(port: Option<Port>) -> String {
@@ -56,9 +59,10 @@ pub fn short(outcome: &Outcome) -> String {
         }
         Outcome::HostPort(it) => {
             let holder = it.holder.as_ref().map_or("nobody".into(), |holder| holder.uid.clone());
-            format!("HostPort {}@{} {:?} of {holder}", it.port, it.version, it.phase)
+            format!("HostPort {}@{} {:?} of {holder}", it.spot, it.version, it.phase)
         }
         Outcome::Class(it) => format!("class {}@{}", it.name, it.version),
+        Outcome::HostPorts(found) => format!("{} HostPorts", found.len()),
         Outcome::Pods(pods) => format!("{} pods", pods.len()),
         other => format!("{other:?}"),
     }

@@ -212,7 +212,7 @@ impl World {
                     self.controllers[index].told.push(format!("{}: {}", notice.reason, notice.note));
                 }
                 Action::Audit(audit) => {
-                    self.controllers[index].told.push(format!("{:?} {}", audit.deed, audit.port));
+                    self.controllers[index].told.push(format!("{:?} {}", audit.deed, audit.spot));
                 }
                 action => {
                     self.sent += 1;

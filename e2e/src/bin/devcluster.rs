@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::controlplane::Binaries;
-use e2e::devcluster::{self, DevCluster, Options};
+use e2e::devcluster::{self, DevCluster, FakeNodes, Options};
+use e2e::kwok::Kwok;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A real Kubernetes control plane on this machine: API server, etcd, controller manager, scheduler; no nodes.
+/// A real Kubernetes control plane on this machine: API server, etcd, controller manager, scheduler; no nodes, or fake ones.
 ///
 /// The binaries come from KUBEBUILDER_ASSETS (a folder with kube-apiserver, etcd and kubectl) or are built from source,
 /// once per machine: that needs Go and takes about 5 minutes on 2 cores.
@@ -23,11 +24,30 @@ struct Cli {
 #[derive(Subcommand)]
 enum What {
     /// Start an empty cluster, print how to use it, and stay until Ctrl-C or SIGTERM
-    Up(Place),
+    Up(Up),
     /// Stop a cluster that was started in another terminal
     Down(Place),
     /// Only build the binaries, and print the folder they are in
-    Build,
+    Build(Build),
+}
+
+#[derive(clap::Args)]
+struct Up {
+    #[command(flatten)]
+    place: Place,
+    /// Add this many nodes that exist in the API only, played by kwok: pods on them say Running, but no container starts
+    /// and no port opens
+    ///
+    /// kwok is built from source the first time, once per machine: about 2 minutes on 2 cores.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    fake_nodes: usize,
+}
+
+#[derive(clap::Args)]
+struct Build {
+    /// Also build kwok, which plays fake nodes; it prints a second folder
+    #[arg(long)]
+    fake_nodes: bool,
 }
 
 #[derive(clap::Args)]
@@ -48,18 +68,24 @@ async fn main() -> Result<()> {
     let command = Cli::parse().command;
     e2e::init();
     match command {
-        What::Up(place) => up(place.dir()?).await,
+        What::Up(up) => self::up(up.place.dir()?, up.fake_nodes).await,
         What::Down(place) => down(place.dir()?).await,
-        What::Build => {
+        What::Build(build) => {
             println!("{}", Binaries::find_or_build()?.dir().display());
+            if build.fake_nodes {
+                println!("{}", Kwok::find_or_build()?.dir().display());
+            }
             Ok(())
         }
     }
 }
 
-async fn up(dir: PathBuf) -> Result<()> {
+async fn up(dir: PathBuf, fake_nodes: usize) -> Result<()> {
     // Before signals are ours: Ctrl-C ends a build at once.
     let binaries = Binaries::find_or_build()?;
+    if fake_nodes > 0 {
+        Kwok::find_or_build()?;
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let asked_to_end = async {
@@ -68,6 +94,10 @@ async fn up(dir: PathBuf) -> Result<()> {
 
     let run = async {
         let cluster = DevCluster::start(Options { dir: Some(dir), ..Options::default() }).await?;
+        if fake_nodes > 0 {
+            let nodes = FakeNodes { name: "fake".to_owned(), numbers: 0..fake_nodes, reserved: false };
+            cluster.add_fake_nodes(&nodes).await?;
+        }
         eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");
         println!("export KUBECONFIG={}", shell_word(&cluster.kubeconfig().display().to_string()));
         println!("export PATH={}:$PATH  # kubectl", shell_word(&binaries.dir().display().to_string()));

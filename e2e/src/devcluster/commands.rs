@@ -1,4 +1,4 @@
-//! The command lines of the four programs, as pure functions. Files are named relative to the cluster's folder, in which
+//! The command lines of the programs, as pure functions. Files are named relative to the cluster's folder, in which
 //! all programs run; etcd and the API server talk over a socket there, so that only one port is taken.
 
 use std::fs;
@@ -15,6 +15,10 @@ pub(super) const AUDIT_POLICY: &str = "audit-policy.yaml";
 pub(super) const ETCD_SOCKET: &str = "etcd.sock";
 const ETCD_DATA: &str = "etcd";
 
+/// The annotation of a node that kwok plays, and the taint that keeps others' pods from it.
+pub(super) const FAKE_NODE: &str = "kwok.x-k8s.io/node";
+pub(super) const FAKE: &str = "fake";
+
 /// Every request of users, operators and webhooks, and every write; not what the control plane itself reads.
 pub(super) const AUDIT_RULES: &str = "\
 apiVersion: audit.k8s.io/v1
@@ -24,7 +28,7 @@ rules:
 - level: None
   nonResourceURLs: ['*']
 - level: None
-  users: ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler']
+  users: ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'kwok']
   verbs: [get, list, watch]
 - level: None
   userGroups: ['system:serviceaccounts:kube-system']
@@ -106,6 +110,9 @@ pub(super) fn controller_manager() -> Vec<String> {
         ("kube-api-burst", "1000"),
         ("concurrent-deployment-syncs", "20"),
         ("concurrent-replicaset-syncs", "20"),
+        // A lease that is late on a busy machine would make a played node NotReady, and its pods for good: kwok does not
+        // set their condition again.
+        ("node-monitor-grace-period", "120s"),
     ])
 }
 
@@ -116,6 +123,18 @@ pub(super) fn scheduler() -> Vec<String> {
         ("secure-port", "0"),
         ("kube-api-qps", "1000"),
         ("kube-api-burst", "2000"),
+    ])
+}
+
+/// `stages` is the file with what it plays.
+pub(super) fn kwok(stages: &Path) -> Vec<String> {
+    flags(&[
+        ("config", &stages.display().to_string()),
+        ("kubeconfig", &credentials::kubeconfig_name(credentials::KWOK)),
+        ("manage-all-nodes", "false"),
+        ("manage-nodes-with-annotation-selector", &format!("{FAKE_NODE}={FAKE}")),
+        ("node-lease-duration-seconds", "40"),
+        ("cidr", "10.220.0.0/16"),
     ])
 }
 

@@ -30,6 +30,9 @@ const SERVICE_ADDRESS: &str = "10.96.0.1";
 pub(super) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(super) const SCHEDULER: &str = "system:kube-scheduler";
 
+/// Plays nodes, so it may do what nodes may, and more.
+pub(super) const KWOK: &str = "kwok";
+
 /// Writes all of them into the folder.
 pub(super) fn create(dir: &Path, endpoint: SocketAddr, users: &[User]) -> Result<()> {
     let ca_cert = certificates(dir, endpoint).context("make the certificates")?;
@@ -44,6 +47,7 @@ pub(super) fn create(dir: &Path, endpoint: SocketAddr, users: &[User]) -> Result
     for system in [CONTROLLER_MANAGER, SCHEDULER] {
         add(&kubeconfig_name(system), system, &[])?;
     }
+    add(&kubeconfig_name(KWOK), KWOK, &["system:masters".to_owned()])?;
     for user in users {
         add(&kubeconfig_name(&user.name), &user.name, &user.groups)?;
     }

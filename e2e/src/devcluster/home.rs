@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::controlplane::cache_dir;
 use crate::eventually;
+use crate::gobuild::cache_dir;
 
 const PID_FILE: &str = "devcluster.pid";
 

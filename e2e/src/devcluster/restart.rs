@@ -71,7 +71,7 @@ impl DevCluster {
         let mut children = self.children();
         let ended = |child: &&mut Child| child.program == program && child.process.exited().is_some();
         let child = children.iter_mut().find(ended).with_context(|| format!("{program} has not ended"))?;
-        child.process = self.run(program, &child.arguments, &log)?;
+        child.process = self.run(program, &child.path, &child.arguments, &log)?;
         child.stopped = false;
         Ok(())
     }

@@ -254,6 +254,25 @@ async fn prepared_hostports_are_for_the_claims_that_they_were_prepared_for() -> 
 }
 
 #[tokio::test]
+async fn servers_of_a_class_of_scope_node_have_a_slot_each() -> Result<()> {
+    let world = World::new("pernode").await?;
+
+    world.apply_examples(&["node-scope/class.yaml", "node-scope/servers.yaml"]).await?;
+
+    let mut slots = Vec::new();
+    for name in ["arena-red", "arena-blue"] {
+        let port = world.bound(name).await?;
+        let status = world.get_claim(name).await?.status.context("it is Bound")?;
+        slots.push(status.host_port_name.context("it names its HostPort")?);
+        let pods = world.pods(name, 1).await?;
+        ensure!(host_ports(&pods[0]) == [i32::from(port)], "{:?}", host_ports(&pods[0]));
+    }
+    slots.sort_unstable();
+    ensure!(slots == ["9870-0", "9871-0"], "{slots:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_fleet_has_claims_by_place_and_claims_by_pod() -> Result<()> {
     let world = World::new("fleet").await?;
     world.apply_examples(&["fleets/class.yaml", "fleets/statefulset.yaml", "fleets/deployment.yaml"]).await?;

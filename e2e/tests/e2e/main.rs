@@ -8,4 +8,6 @@ mod faults;
 mod fleets;
 mod gitops;
 mod life;
+mod node_scope;
+mod nodes;
 mod support;

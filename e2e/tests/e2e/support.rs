@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 mod life;
+mod nodes;
 mod objects;
 
 pub use life::alone_with_default_classes;
+pub use nodes::{node_of, places};
 pub use objects::*;
 
 /// How long anything may take here: the machine is shared.
@@ -136,6 +138,8 @@ impl World {
             pools: vec![pool(first, last)],
             exclude: Vec::new(),
             strategy: crds::Strategy::Sequential,
+            scope: crds::Scope::Cluster,
+            max_nodes: None,
             reclaim_policy: crds::ReclaimPolicy::Delete,
             reuse_delay: "1s".parse()?,
             namespace_selector: None,
@@ -166,7 +170,8 @@ impl World {
     pub async fn counts(&self, class: &Class, expected: [i64; 5]) -> Result<()> {
         self.until(&format!("class {} to count {expected:?}", class.name), || async {
             let status = self.get_class(class).await?.status.context("no status")?;
-            let counts = [status.allocated, status.released, status.foreign, status.free, status.waiting];
+            let free = status.free.unwrap_or(-1);
+            let counts = [status.allocated, status.released, status.foreign, free, status.waiting];
             ensure!(counts == expected, "allocated, released, foreign, free, waiting are {counts:?}");
             Ok(())
         })

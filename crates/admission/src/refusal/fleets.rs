@@ -84,6 +84,12 @@ pub(crate) enum Fleet {
     TooLarge { key: String, class: String, count: u16, most: u16 },
 
     #[error(
+        "annotation {key} asks for {count} ports, and class {class:?}, which is of scope Node, gives one to a claim. Use \
+         class.hostport.io/<port> for each of the ports, or a class of scope Cluster."
+    )]
+    NoBlocks { key: String, class: String, count: u16 },
+
+    #[error(
         "class {class:?} has no free port ({pools}). {advice} Ask the administrator for a larger pool, or delete \
          claims that nobody needs (kubectl get hpc)."
     )]

@@ -2,15 +2,17 @@
 //! counted for it. A row lives while there is a class or a HostPort of that name. Never here: which number
 //! belongs to whom.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use super::Hold;
-use super::class::{ClassSpec, Counts};
+use super::class::{ClassSpec, Counts, Scope};
+use super::pages::Pages;
 use crate::port::{Port, write_ranges};
 use crate::set::PortSet;
+use crate::spot::Spot;
 
 /// A row of the table. It is given to another name once its row is idle, so only what keeps the row alive may
 /// keep it.
@@ -36,6 +38,7 @@ pub(super) struct Class {
     bound: usize,
     released: usize,
     pub(super) available: PortSet,
+    available_slots: usize,
 }
 
 /// What a class that exists owns and can grant.
@@ -53,6 +56,38 @@ pub(super) struct Pool {
     pub(super) foreign: usize,
     pub(super) reserved: usize,
     pub(super) conflict: usize,
+    pub(super) blocked: bool,
+    pub(super) open: Open,
+}
+
+/// The numbers of a class of scope Node that have free slots.
+#[derive(Clone)]
+pub(super) struct Open {
+    /// By their lowest free slot.
+    pub(super) levels: BTreeSet<(u32, Port)>,
+    /// The same by number, and how many free slots it has.
+    at: Pages<(u32, u32)>,
+    pub(super) free: usize,
+}
+
+impl Open {
+    pub(super) fn new() -> Self {
+        Self { levels: BTreeSet::new(), at: Pages::new(), free: 0 }
+    }
+
+    /// The number has so many free slots, from this one on.
+    pub(super) fn set(&mut self, port: Port, lowest: u32, free: usize) {
+        if let Some((before, count)) = self.at.remove(port) {
+            self.levels.remove(&(before, port));
+            self.free -= count as usize;
+        }
+        if free > 0 {
+            self.at
+                .insert(port, (lowest, u32::try_from(free).expect("a number has no more than 2^32 slots")));
+            self.levels.insert((lowest, port));
+            self.free += free;
+        }
+    }
 }
 
 impl Pool {
@@ -70,30 +105,44 @@ impl Pool {
             foreign: 0,
             reserved: 0,
             conflict: 0,
+            blocked: false,
+            open: Open::new(),
+        }
+    }
+}
+
+impl Pool {
+    /// How often each number can be granted, if that is limited.
+    fn times(&self) -> usize {
+        match self.spec.scope {
+            Scope::Node { most: Some(most) } => most as usize,
+            _ => 1,
         }
     }
 }
 
 impl Class {
     fn new(name: Arc<str>) -> Self {
-        Self { name, pool: None, bound: 0, released: 0, available: PortSet::new() }
+        Self { name, pool: None, bound: 0, released: 0, available: PortSet::new(), available_slots: 0 }
     }
 
     /// Counts a HostPort of this class.
-    pub(super) fn add(&mut self, port: Port, hold: Hold) {
+    pub(super) fn add(&mut self, spot: Spot, hold: Hold) {
         match hold {
             Hold::Bound => self.bound += 1,
             Hold::Released => self.released += 1,
-            Hold::Available => _ = self.available.insert(port),
+            Hold::Available if spot.is_whole() => _ = self.available.insert(spot.port()),
+            Hold::Available => self.available_slots += 1,
         }
     }
 
     /// The reverse of [`Class::add`].
-    pub(super) fn subtract(&mut self, port: Port, hold: Hold) {
+    pub(super) fn subtract(&mut self, spot: Spot, hold: Hold) {
         match hold {
             Hold::Bound => self.bound -= 1,
             Hold::Released => self.released -= 1,
-            Hold::Available => _ = self.available.remove(port),
+            Hold::Available if spot.is_whole() => _ = self.available.remove(spot.port()),
+            Hold::Available => self.available_slots -= 1,
         }
     }
 
@@ -101,14 +150,16 @@ impl Class {
         let held = Counts {
             allocated: self.bound,
             released: self.released,
-            available: self.available.len(),
+            available: self.available.len() + self.available_slots,
             ..Counts::default()
         };
         let Some(pool) = &self.pool else { return held };
         Counts {
-            capacity: pool.capacity,
+            capacity: pool.capacity * pool.times(),
             foreign: pool.foreign,
-            free: pool.free.len(),
+            free: pool.free.len() + pool.open.free,
+            unlimited: pool.spec.scope == (Scope::Node { most: None }) && pool.open.free > 0,
+            blocked: pool.blocked,
             reserved: pool.reserved,
             conflict: pool.conflict,
             ..held
@@ -116,7 +167,11 @@ impl Class {
     }
 
     fn is_idle(&self) -> bool {
-        self.pool.is_none() && self.bound == 0 && self.released == 0 && self.available.is_empty()
+        self.pool.is_none()
+            && self.bound == 0
+            && self.released == 0
+            && self.available.is_empty()
+            && self.available_slots == 0
     }
 }
 

@@ -18,6 +18,7 @@ fn class(created: i64, pools: &[(u16, u16)]) -> ClassSpec {
         pools: pools.iter().map(|&(start, end)| range(start, end)).collect(),
         exclude: Vec::new(),
         strategy: Strategy::Sequential,
+        scope: Scope::Cluster,
         allow_reserved: false,
         created,
     }
@@ -281,6 +282,111 @@ fn a_pick_reads_a_handful_of_words_however_full_the_pool_is() {
         assert_eq!(picked, Some(port(60001)));
         assert!(words_when_empty <= 9 && words_when_full <= 9, "{words_when_empty}, then {words_when_full}");
     }
+}
+
+fn node(created: i64, pools: &[(u16, u16)], most: Option<u32>) -> ClassSpec {
+    ClassSpec { scope: Scope::Node { most }, ..class(created, pools) }
+}
+
+fn slot(number: u16, slot: u32) -> Spot {
+    Spot::slot_of(port(number), slot)
+}
+
+/// Picks, and holds what was picked.
+fn take(ledger: &mut Ledger, class: &str) -> Option<String> {
+    let spot = ledger.pick_slot(class)?;
+    ledger.hold(spot, class, Hold::Bound);
+    Some(spot.to_string())
+}
+
+#[test]
+fn the_lowest_slot_of_all_numbers_comes_before_the_next_slot_of_any() {
+    let mut ledger = ledger(&[("games", node(0, &[(9000, 9001)], Some(2)))]);
+
+    let picked: Vec<_> = std::iter::from_fn(|| take(&mut ledger, "games")).collect();
+    assert_eq!(picked, ["9000-0", "9001-0", "9000-1", "9001-1"]);
+
+    ledger.unhold(slot(9001, 0));
+    ledger.unhold(slot(9000, 1));
+    assert_eq!(take(&mut ledger, "games").as_deref(), Some("9001-0"));
+    assert_eq!(ledger.pick_slot_of("games", port(9000)), Some(slot(9000, 1)));
+    assert_eq!(ledger.pick_slot_of("games", port(9001)), None);
+    assert_eq!(ledger.counts("games"), Counts { capacity: 4, allocated: 3, free: 1, ..Counts::default() });
+}
+
+#[test]
+fn without_a_limit_there_is_always_a_slot() {
+    let mut ledger = ledger(&[("games", node(0, &[(9000, 9000)], None))]);
+
+    for expected in 0..1000 {
+        assert_eq!(take(&mut ledger, "games"), Some(format!("9000-{expected}")));
+    }
+
+    let counts = ledger.counts("games");
+    assert_eq!((counts.unlimited, counts.capacity, counts.allocated), (true, 1, 1000));
+}
+
+#[test]
+fn a_number_and_its_slots_are_never_granted_beside_each_other() {
+    let mut ledger = ledger(&[("games", node(0, &[(9000, 9000)], None)), ("web", class(0, &[(8000, 8001)]))]);
+
+    ledger.hold(port(9000), "deleted-class", Hold::Released);
+    assert_eq!((ledger.pick_slot("games"), ledger.state(slot(9000, 0))), (None, PortState::Held));
+
+    ledger.hold(slot(8000, 5), "deleted-class", Hold::Bound);
+    assert_eq!((ledger.pick("web"), ledger.state(port(8000))), (Some(port(8001)), PortState::Held));
+
+    ledger.unhold(port(9000));
+    ledger.unhold(slot(8000, 5));
+    assert_eq!((ledger.pick_slot("games"), ledger.pick("web")), (Some(slot(9000, 0)), Some(port(8000))));
+}
+
+#[test]
+fn classes_that_share_numbers_in_different_scopes_block_the_younger_one() {
+    let mut ledger =
+        ledger(&[("old", class(1, &[(7000, 7002)])), ("young", node(2, &[(7002, 7009)], Some(1)))]);
+
+    assert_eq!((ledger.pick("old"), ledger.pick_slot("young")), (Some(port(7000)), None));
+    assert_eq!(ledger.may_have("young", slot(7005, 0)), Err(Refusal::Blocked));
+    assert_eq!(ledger.may_have("old", slot(7000, 0)), Err(Refusal::OtherScope));
+    assert!(ledger.counts("young").blocked);
+
+    ledger.set_class("old", class(1, &[(7000, 7001)]));
+    assert_eq!(ledger.pick_slot("young"), Some(slot(7002, 0)));
+    assert_eq!(ledger.may_have("young", slot(7005, 1)), Err(Refusal::BeyondMaxNodes));
+}
+
+#[test]
+fn a_number_with_strangers_grants_no_further_slot() {
+    let mut ledger = ledger(&[("games", node(0, &[(9000, 9001)], None))]);
+    ledger.hold(slot(9000, 0), "games", Hold::Bound);
+
+    ledger.set_foreign(port(9000), true);
+    assert_eq!(
+        ledger.pick_slot_of("games", port(9000)),
+        Some(slot(9000, 1)),
+        "its own pods are no strangers"
+    );
+    ledger.set_strange(port(9000), true);
+
+    assert_eq!(ledger.pick_slot("games"), Some(slot(9001, 0)));
+    assert_eq!(
+        ledger.pick_slot_of("games", port(9000)),
+        Some(slot(9000, 1)),
+        "maybe they are the claim's own"
+    );
+    assert_eq!(ledger.counts("games").foreign, 1);
+}
+
+#[test]
+fn a_random_class_of_slots_keeps_to_the_lowest_ones() {
+    let spec = ClassSpec { strategy: Strategy::Random, ..node(0, &[(7000, 7007)], Some(2)) };
+    let mut ledger = ledger(&[("games", spec)]);
+
+    let picked: Vec<_> = std::iter::from_fn(|| take(&mut ledger, "games")).collect();
+
+    assert!(picked[..8].iter().all(|spot| spot.ends_with("-0")), "{picked:?}");
+    assert!(picked[8..].iter().all(|spot| spot.ends_with("-1")) && picked.len() == 16, "{picked:?}");
 }
 
 #[test]

@@ -36,10 +36,14 @@ const DIFFERENT: Verdict = Rule("hostPortName and port name different numbers");
 const BEYOND: Verdict = Rule("the block ends above 65535");
 const PHASE: Verdict = Rule("phase says what the other fields say");
 const ORDER: Verdict = Rule("start must not be above end");
+const SCOPE: Verdict = Rule("scope cannot be changed");
+const NODES: Verdict = Rule("maxNodes is for scope Node");
+const SLOT: Verdict = Rule("a HostPort of scope Node has a slot");
+const SINGLE_SLOT: Verdict = Rule("a block is of scope Cluster");
 const LONG: Verdict = Rule("a port rests for at most 24h");
 
 pub fn all() -> Vec<Case> {
-    [classes(), limits(), delays(), claims(), blocks(), hostports(), grants(), phases()]
+    [classes(), limits(), delays(), claims(), blocks(), hostports(), grants(), phases(), scopes(), slots()]
         .into_iter()
         .flatten()
         .collect()
@@ -370,6 +374,79 @@ fn phases() -> Vec<Case> {
             hostport("9000", phase(released(), "Bound")),
             PHASE,
         ),
+    ]
+}
+
+fn scopes() -> Vec<Case> {
+    let class = |mut spec: Value| {
+        spec["pools"] = json!([range()]);
+        json!({ "spec": spec })
+    };
+    let with = |claim, spec, verdict| create(claim, "HostPortClass", class(spec), verdict);
+    let change =
+        |claim, before, after, verdict| update(claim, "HostPortClass", class(before), class(after), verdict);
+    let claim = |claim, spec, verdict| create(claim, "HostPortClaim", json!({ "spec": spec }), verdict);
+    let below = Schema("should be greater than or equal to 1");
+    vec![
+        with("a class may be of scope Node", json!({"scope": "Node"}), Accepted),
+        with("a class of scope Node may be limited", json!({"scope": "Node", "maxNodes": 100}), Accepted),
+        with("a scope is a known one", json!({"scope": "Zone"}), Schema("supported values")),
+        with("maxNodes is nothing for scope Cluster", json!({"maxNodes": 100}), NODES),
+        with("maxNodes is one at least", json!({"scope": "Node", "maxNodes": 0}), below),
+        change(
+            "maxNodes may change",
+            json!({"scope": "Node"}),
+            json!({"scope": "Node", "maxNodes": 1}),
+            Accepted,
+        ),
+        change("a scope does not change", json!({}), json!({"scope": "Node"}), SCOPE),
+        change("a scope does not change back", json!({"scope": "Node"}), json!({}), SCOPE),
+        claim("a claim may name a slot", json!({"hostPortName": "9000-3"}), Accepted),
+        claim(
+            "a claim may name a slot and its number",
+            json!({"hostPortName": "9000-3", "port": 9000}),
+            Accepted,
+        ),
+        claim("a slot and a number do not differ", json!({"hostPortName": "9000-3", "port": 900}), DIFFERENT),
+    ]
+}
+
+fn slots() -> Vec<Case> {
+    let slot = |slot: u32| json!({"port": 9000, "class": "games", "scope": "Node", "slot": slot});
+    let named = |claim, name: &str, spec, verdict| create(claim, "HostPort", hostport(name, spec), verdict);
+    let change = |claim, before, after, verdict| {
+        update(claim, "HostPort", hostport("9000-3", before), hostport("9000-3", after), verdict)
+    };
+    let mut held = slot(3);
+    held["phase"] = json!("Bound");
+    held["claimRef"] = json!({"namespace": "shop", "name": "web", "uid": "u1"});
+    let mut block = held.clone();
+    block["block"] = json!({"first": 9000, "index": 0});
+    let mut other_class = slot(3);
+    other_class["class"] = json!("media");
+    vec![
+        named("a slot's name is its number and its slot", "9000-0", slot(0), Accepted),
+        named("a slot's name has no leading zeros", "9000-00", slot(0), NAME),
+        named("a slot's name is not another slot", "9000-1", slot(0), NAME),
+        named("a slot's name is not the number alone", "9000", slot(0), NAME),
+        named("a number's name has no slot", "9000-0", json!({"port": 9000, "class": "games"}), NAME),
+        named("a slot is of scope Node", "9000-0", json!({"port": 9000, "class": "games", "slot": 0}), SLOT),
+        named(
+            "a HostPort of scope Node has a slot",
+            "9000",
+            json!({"port": 9000, "class": "games", "scope": "Node"}),
+            SLOT,
+        ),
+        named(
+            "a slot ends at 999999",
+            "9000-1000000",
+            slot(1_000_000),
+            Schema("less than or equal to 999999"),
+        ),
+        named("a slot is in no block", "9000-3", block, SINGLE_SLOT),
+        change("a slot may be bound", slot(3), held, Accepted),
+        change("a slot's class does not change", slot(3), other_class, GRANT),
+        change("a slot does not change, even with the name staying", slot(3), slot(4), NAME),
     ]
 }
 

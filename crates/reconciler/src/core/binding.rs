@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::Spot;
 
-use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious, members::Member};
+use super::{AGAIN, Asker, ClaimJob, Core, carriers::Curious, known::labelled, members::Member};
 use crate::{
     action::{Action, Deed, HostPortChange, NewHostPort, Outcome},
     seen::{Claim, Holder, HostPort, Key, Pod, Run, Uid, Version},
@@ -16,6 +16,8 @@ use crate::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
+    /// N3: is the other form of the name free, `9000` for `9000-3` and the reverse?
+    ReadOther,
     Create,
     /// The create met a HostPort of that name: whose?
     ReadTaken,
@@ -46,6 +48,10 @@ pub(super) struct Bind {
     before: Vec<Option<Version>>,
     /// This job has seen that no pod outside the namespace carries one of the numbers.
     pods_seen: bool,
+    /// N3: the other form of the number at hand was read, and does not stand.
+    alone: Option<Spot>,
+    /// N3: of so many of the numbers, from the first, that was read again since they are ours.
+    checked: u16,
     /// The claim that the number at hand is taken over from was read: it is gone, or being deleted.
     former_left: Option<Uid>,
     step: Step,
@@ -62,6 +68,8 @@ impl Bind {
             ours: 0,
             before: Vec::new(),
             pods_seen: false,
+            alone: None,
+            checked: 0,
             former_left: None,
             step: Step::Create,
         }
@@ -76,26 +84,34 @@ impl Bind {
 impl Core {
     pub(super) fn new_hostport(
         &self,
-        port: Port,
+        spot: Spot,
         class: &Arc<str>,
         key: &Key,
         uid: &Uid,
-        block: Option<Port>,
+        block: Option<allocator::Port>,
     ) -> NewHostPort {
         let policy = self.known.class(class).map(|class| class.policy).unwrap_or_default();
-        NewHostPort { port, class: class.clone(), key: key.clone(), uid: uid.clone(), policy, block }
+        NewHostPort { spot, class: class.clone(), key: key.clone(), uid: uid.clone(), policy, block }
     }
 
     /// The next number, or the status once all of them are ours.
     pub(super) fn bind_next(&mut self, key: &Key, bind: Bind) {
-        let Some(port) = bind.run.member(bind.ours) else {
-            return self.bind_step(key, bind, Step::WriteStatus);
+        let Some(spot) = bind.run.member(bind.ours) else {
+            let unchecked = bind.run.member(bind.checked);
+            let step = match unchecked.filter(|spot| self.known.may_have_other_form(*spot)) {
+                Some(_) => Step::ReadOther,
+                None => Step::WriteStatus,
+            };
+            return self.bind_step(key, bind, step);
         };
         let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
             return self.finish_claim_job(key, ClaimJob::Bind(bind));
         };
-        let version = self.known.hostport(port).map(|hostport| hostport.version);
-        let step = match self.member(claim, &bind.class, port, bind.run) {
+        let version = self.known.hostport(spot).map(|hostport| hostport.version);
+        let step = match self.member(claim, &bind.class, spot, bind.run) {
+            Member::Free if bind.alone != Some(spot) && self.known.may_have_other_form(spot) => {
+                Step::ReadOther
+            }
             Member::Free => Step::Create,
             // Whoever picked it knew something else; to pick again at once would come to the same.
             Member::Taken(_) if bind.ours == 0 && bind.before.is_empty() => {
@@ -119,7 +135,17 @@ impl Core {
             (Step::Create | Step::Swap | Step::ReadTaken | Step::Confirm, Outcome::HostPort(hostport))
                 if bind.has(&hostport) =>
             {
+                if bind.step == Step::Create {
+                    bind.checked = 0;
+                }
                 bind.ours += 1;
+                self.bind_next(key, bind);
+            }
+            (Step::ReadOther, outcome) if is_none(&outcome) => {
+                match bind.run.member(bind.ours) {
+                    None => bind.checked += 1,
+                    spot => bind.alone = spot,
+                }
                 self.bind_next(key, bind);
             }
             // Maybe our own, whose reply was lost.
@@ -146,8 +172,8 @@ impl Core {
             }
             (Step::Swap, _) => self.bind_step(key, bind, Step::Reread),
             (Step::WriteStatus, Outcome::Claim(_)) => {
-                for port in bind.run.iter() {
-                    if let Some(hostport) = self.known.hostport(port).cloned() {
+                for spot in bind.run.iter() {
+                    if let Some(hostport) = self.known.hostport(spot).cloned() {
                         self.audit(Deed::Grant, &hostport);
                     }
                 }
@@ -163,12 +189,12 @@ impl Core {
         let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == bind.uid) else {
             return self.finish_claim_job(key, ClaimJob::Bind(bind));
         };
-        let changes_hands = |port: &Port| {
-            let member = self.member(claim, &bind.class, *port, bind.run);
+        let changes_hands = |spot: &Spot| {
+            let member = self.member(claim, &bind.class, *spot, bind.run);
             matches!(member, Member::Nobodys | Member::Handed(_))
         };
-        let ports: Vec<Port> = bind.run.iter().filter(changes_hands).collect();
-        if pods.is_ok_and(|pods| !carried_outside(pods, &ports, &key.namespace)) {
+        let spots: Vec<Spot> = bind.run.iter().filter(changes_hands).collect();
+        if pods.is_ok_and(|pods| !self.is_carried_outside(pods, &spots, key)) {
             bind.pods_seen = true;
             self.bind_next(key, bind);
         } else {
@@ -178,12 +204,17 @@ impl Core {
 
     fn bind_step(&mut self, key: &Key, mut bind: Bind, step: Step) {
         let (run, uid) = (bind.run, bind.uid.clone());
-        let port = run.member(bind.ours).unwrap_or(run.first);
+        let spot = run.member(bind.ours).unwrap_or(run.first.into());
         let action = match &step {
             Step::Create => {
-                Action::CreateHostPort(self.new_hostport(port, &bind.class, key, &uid, run.block()))
+                Action::CreateHostPort(self.new_hostport(spot, &bind.class, key, &uid, run.block()))
             }
-            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(port),
+            Step::ReadOther => {
+                // Before the create the number at hand, before the status each of them.
+                let spot = run.member(bind.ours).or(run.member(bind.checked)).unwrap_or(spot);
+                read_other(spot)
+            }
+            Step::ReadTaken | Step::Confirm | Step::Reread => Action::GetHostPort(spot),
             Step::ReadClaim => Action::GetClaim(key.clone()),
             Step::ReadFormer(former) => Action::GetClaim(former.key.clone()),
             Step::ListPods => {
@@ -193,11 +224,11 @@ impl Core {
                 return;
             }
             Step::Swap => {
-                let Some(hostport) = self.known.hostport(port) else {
+                let Some(hostport) = self.known.hostport(spot) else {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 };
                 let change = HostPortChange::Bind { key: key.clone(), uid, block: run.block() };
-                Action::PatchHostPort { port, uid: hostport.uid.clone(), version: hostport.version, change }
+                Action::PatchHostPort { spot, uid: hostport.uid.clone(), version: hostport.version, change }
             }
             Step::WriteStatus => {
                 let Some(claim) = self.known.claim(key).filter(|claim| claim.uid == uid) else {
@@ -208,9 +239,9 @@ impl Core {
             }
         };
         if step == Step::ReadClaim {
-            let version = |port| self.known.hostport(port).map(|hostport| hostport.version);
+            let version = |spot| self.known.hostport(spot).map(|hostport| hostport.version);
             bind.before = run.iter().map(version).collect();
-            (bind.pods_seen, bind.former_left) = (false, None);
+            (bind.pods_seen, bind.former_left, bind.alone) = (false, None, None);
         }
         bind.step = step;
         self.claim_jobs.insert(key.clone(), ClaimJob::Bind(bind));
@@ -218,8 +249,34 @@ impl Core {
     }
 }
 
-/// A pod outside the namespace carries one of the numbers.
-pub(super) fn carried_outside(pods: &[Pod], ports: &[Port], namespace: &str) -> bool {
-    let mut others = pods.iter().filter(|pod| &*pod.key.namespace != namespace);
-    others.any(|pod| pod.ports.iter().any(|port| ports.contains(port)))
+impl Core {
+    /// C8: a pod carries one of these that is not of the claim's namespace. Of a slot: a pod that no slot of the number
+    /// stands for, nor would this one if the claim had it.
+    pub(super) fn is_carried_outside(&self, pods: &[Pod], spots: &[Spot], claim: &Key) -> bool {
+        let own = labelled(claim);
+        let carries = |pod: &Pod, spot: &Spot| match pod.ports.contains(&spot.port()) {
+            false => false,
+            true if spot.is_whole() => pod.key.namespace != claim.namespace,
+            true if pod.key.namespace == own.namespace && pod.serves(spot.port()) == Some(&own.name) => false,
+            true => !self.known.is_accounted_for(pod, spot.port()),
+        };
+        pods.iter().any(|pod| spots.iter().any(|spot| carries(pod, spot)))
+    }
+}
+
+/// N3: reads what the other form of the name holds.
+pub(super) fn read_other(spot: Spot) -> Action {
+    match spot.is_whole() {
+        true => Action::ListSlots(spot.port()),
+        false => Action::GetHostPort(spot.port().into()),
+    }
+}
+
+/// N3: nothing stands under the other form of the name.
+pub(super) fn is_none(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::NotFound => true,
+        Outcome::HostPorts(found) => found.is_empty(),
+        _ => false,
+    }
 }

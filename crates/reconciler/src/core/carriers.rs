@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use allocator::Port;
+use allocator::Spot;
 
 use super::{Alarm, Asker, Core};
 use crate::{
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Curious {
     Claim(Key),
-    Port(Port),
+    Spot(Spot),
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Core {
         for who in served {
             match who {
                 Curious::Claim(key) => self.claim_sees_pods(&key, pods),
-                Curious::Port(port) => self.port_sees_pods(port, pods),
+                Curious::Spot(spot) => self.spot_sees_pods(spot, pods),
             }
         }
     }

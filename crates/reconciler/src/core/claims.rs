@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase, names::FINALIZER_CLAIM_PROTECTION};
 
 use super::{ClaimJob, Core, binding::Bind, members::Member, restore::Restore};
@@ -27,8 +27,8 @@ impl Core {
         let Some(claim) = self.known.claim(key).cloned() else { return };
         if claim.deleting {
             self.see_off(&claim);
-        } else if let Some(port) = claim.named() {
-            self.keep(&claim, port);
+        } else if let Some(first) = claim.named() {
+            self.keep(&claim, first);
         } else {
             self.bind(&claim);
         }
@@ -36,10 +36,10 @@ impl Core {
 
     /// A claim that is being deleted stays until its pods have ended, then loses our finalizer.
     fn see_off(&mut self, claim: &Claim) {
-        let mine = self.known.ports_of(&claim.key).into_iter().find_map(|port| {
-            let hostport = self.known.hostport(port)?;
-            let pod = self.known.carrier_in(port, &claim.key.namespace)?;
-            hostport.belongs_to(&claim.uid).then(|| (port, hostport.class.clone(), pod.name.clone()))
+        let mine = self.known.spots_of(&claim.key).into_iter().find_map(|spot| {
+            let hostport = self.known.hostport(spot)?;
+            let pod = self.known.user_of(spot, &claim.key)?;
+            hostport.belongs_to(&claim.uid).then(|| (spot.port(), hostport.class.clone(), pod.name.clone()))
         });
         match mine {
             Some((port, class, pod)) if claim.is_protected() => {
@@ -56,29 +56,29 @@ impl Core {
     }
 
     /// A Bound or Lost claim: its numbers are its own, whatever happened to the HostPorts.
-    fn keep(&mut self, claim: &Claim, first: Port) {
-        let held = |port: &Port| self.known.hostport(*port).is_some_and(|it| it.is_held_by(&claim.uid));
-        let missing = claim.numbers().find(|port| !held(port));
+    fn keep(&mut self, claim: &Claim, first: Spot) {
+        let held = |spot: &Spot| self.known.hostport(*spot).is_some_and(|it| it.is_held_by(&claim.uid));
+        let missing = claim.spots().find(|spot| !held(spot));
         match missing {
             None if claim.phase == ClaimPhase::Lost => self.restore(claim, first),
             None => self.keep_bound(claim),
-            Some(port) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
-                self.restore(claim, port);
+            Some(spot) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
+                self.restore(claim, spot);
             }
             // What stands under its name is not taken back: it may be released.
-            Some(_) => self.known.ports_of(&claim.key).into_iter().for_each(|port| self.ports.push(port)),
+            Some(_) => self.known.spots_of(&claim.key).into_iter().for_each(|spot| self.spots.push(spot)),
         }
     }
 
     /// Claim and HostPorts agree.
     fn keep_bound(&mut self, claim: &Claim) {
-        let used = |port| self.known.carrier_in(port, &claim.key.namespace).is_some();
+        let used = |spot: Spot| self.known.user_of(spot, &claim.key).is_some();
         if claim.ready.as_ref().is_none_or(|ready| ready.status != Truth::True) {
             let (Some(run), Some(first)) = (claim.run(), claim.named()) else { return };
             let Some(class) = self.known.hostport(first).map(|it| it.class.clone()) else { return };
             let status = self.bound_status(claim, run, &class);
             self.write_status(claim, status, None);
-        } else if !claim.is_protected() && claim.numbers().any(used) {
+        } else if !claim.is_protected() && claim.spots().any(used) {
             let mut finalizers = claim.finalizers.clone();
             finalizers.push(FINALIZER_CLAIM_PROTECTION.into());
             self.write_finalizers(claim, finalizers);
@@ -87,8 +87,9 @@ impl Core {
 
     /// A Lost claim is tried again only when there is hope, so that it does not try for ever.
     pub(super) fn may_come_back(&self, claim: &Claim) -> bool {
-        claim.numbers().all(|port| match self.known.hostport(port) {
-            None => self.class_again(claim, port).is_ok(),
+        claim.spots().all(|spot| match self.known.hostport(spot) {
+            _ if self.known.other_form_stands(spot) => false,
+            None => self.class_again(claim, spot).is_ok(),
             Some(hostport) => self.may_take(claim, hostport),
         })
     }
@@ -99,34 +100,32 @@ impl Core {
         hostport.belongs_to(&claim.uid) // C5: it was released by mistake.
             || class.is_none_or(|class| *class == hostport.class)
                 && hostport.claim_key().is_none_or(|key| *key == claim.key)
-                && !self.known.foreign_to(hostport.port, &claim.key.namespace)
+                && !self.known.foreign_to(hostport.spot, &claim.key.namespace)
     }
 
-    fn restore(&mut self, claim: &Claim, port: Port) {
-        if self.is_busy(port) {
+    fn restore(&mut self, claim: &Claim, spot: Spot) {
+        if self.is_busy(spot) {
             return; // The end of that work names the claim again.
         }
         let class = self.class_of(claim).unwrap_or_else(|_| claim.used_class.clone().unwrap_or_default());
-        let (job, action) = Restore::begin(claim, port);
-        self.lock(port, &claim.key, &class);
+        let (job, action) = Restore::begin(claim, spot);
+        self.lock(spot, &claim.key, &class);
         self.begin(&claim.key, ClaimJob::Restore(job), action);
     }
 
     /// A Pending claim: its own HostPorts if it has any, else numbers of its class.
     fn bind(&mut self, claim: &Claim) {
-        let own = self.known.ports_of(&claim.key);
+        let own = self.known.spots_of(&claim.key);
         if self.bind_own(claim, &own) {
             return;
         }
         // Those that it does not take again after all are to be released.
-        own.iter().for_each(|port| self.ports.push(*port));
+        own.iter().for_each(|spot| self.spots.push(*spot));
         let class = match self.class_for(claim) {
             Ok(Some(class)) => class,
             Ok(None) => return, // The labels of its namespace will come, and name the claim again.
             Err(trouble) => {
-                if let Some(run) =
-                    claim.hostport_name.as_ref().and(claim.wanted).and_then(|it| Run::new(it, 1))
-                {
+                if let Some(run) = claim.wanted_spot().and_then(|spot| Run::at(spot, 1)) {
                     // The HostPort that it names may be made anew, in another class.
                     self.queue.want(claim, &claim.class.clone().unwrap_or_default(), run, false);
                 }
@@ -134,9 +133,9 @@ impl Core {
             }
         };
         // Re-bind: a claim of the same name had them, or they are kept for it.
-        let fitting = own.iter().filter_map(|port| self.known.hostport(*port));
+        let fitting = own.iter().filter_map(|spot| self.known.hostport(*spot));
         let fitting = fitting.filter(|hostport| self.fits_again(claim, &class, hostport));
-        let fitting: Vec<_> = fitting.filter_map(|it| Run::new(it.first(), claim.count)).collect();
+        let fitting: Vec<_> = fitting.filter_map(|it| it.run(claim.count)).collect();
         let within = fitting.iter().find(|run| self.beyond_quota(claim, &class, **run).is_none()).copied();
         if let Some(run) = within.or(fitting.first().copied()) {
             if within.is_none() || !self.is_busy_in(run) {
@@ -166,12 +165,12 @@ impl Core {
     }
 
     /// Goes on with HostPorts that are this very claim's. Whether there is something to go on with.
-    fn bind_own(&mut self, claim: &Claim, own: &[Port]) -> bool {
-        let mine = own.iter().filter_map(|port| self.known.hostport(*port));
+    fn bind_own(&mut self, claim: &Claim, own: &[Spot]) -> bool {
+        let mine = own.iter().filter_map(|spot| self.known.hostport(*spot));
         let mut mine: Vec<_> = mine.filter(|hostport| hostport.belongs_to(&claim.uid)).collect();
         mine.sort_by_key(|hostport| hostport.phase != HostPortPhase::Bound);
         let has_parts = !mine.is_empty();
-        let block = |it: &HostPort| Some((Run::new(it.first(), claim.count)?, it.class.clone()));
+        let block = |it: &HostPort| Some((it.run(claim.count)?, it.class.clone()));
         let to_go_on = mine.into_iter().filter(|it| !self.is_hopeless(claim, it)).find_map(block);
         let goes_on = to_go_on.is_some();
         match to_go_on {
@@ -189,11 +188,11 @@ impl Core {
         {
             return false;
         }
-        let Some(run) = Run::new(first, claim.count) else { return false };
-        let again = |port| {
-            let member = self.member(claim, class, port, run);
+        let Some(run) = hostport.run(claim.count) else { return false };
+        let again = |spot| {
+            let member = self.member(claim, class, spot, run);
             let same = |it: &HostPort| it.first() == first && it.claim_key() == Some(&claim.key);
-            let same = self.known.hostport(port).is_some_and(same);
+            let same = self.known.hostport(spot).is_some_and(same);
             same && matches!(member, Member::Again | Member::Nobodys)
         };
         run.iter().all(again)
@@ -202,24 +201,28 @@ impl Core {
     /// The claim, which is Pending, is about to take its predecessor's HostPort.
     pub(super) fn rebinds(&self, claim: &Claim, hostport: &HostPort) -> bool {
         let Ok(Some(class)) = self.class_for(claim) else { return false };
-        let Some(run) = Run::new(hostport.first(), claim.count) else { return false };
+        let Some(run) = hostport.run(claim.count) else { return false };
         self.fits_again(claim, &class, hostport) && self.beyond_quota(claim, &class, run).is_none()
     }
 
     fn bind_wanted(&mut self, claim: &Claim, class: Arc<str>, first: Port) {
-        let Some(run) = Run::new(first, claim.count) else {
+        let spot = claim.wanted_spot().or_else(|| self.slot_of(claim, &class, first));
+        let wish = spot.map_or_else(|| Run::new(first, claim.count), |spot| Run::at(spot, claim.count));
+        let Some(run) = wish else {
             let pools = self.known.ledger.pools(&class).unwrap_or_default();
             let trouble = Trouble::outside_pools(Port::MAX, &class, pools);
             return self.tell(claim, Some(class), trouble);
         };
-        let troubles = run.iter().filter_map(|port| match self.member(claim, &class, port, run) {
+        let troubles = run.iter().filter_map(|spot| match self.member(claim, &class, spot, run) {
             Member::Taken(trouble) => Some(trouble),
             _ => None,
         });
         // Of several the first, but before that the one that no wait helps.
         let taken = troubles.reduce(|first, next| if next.stalled && !first.stalled { next } else { first });
         let taken = match claim.hostport_name.as_deref() {
-            Some(name) if self.known.hostport(first).is_none() => Some(Trouble::hostport_not_found(name)),
+            Some(name) if run.member(0).is_none_or(|spot| self.known.hostport(spot).is_none()) => {
+                Some(Trouble::hostport_not_found(name))
+            }
             _ => taken,
         };
         let stalled = taken.as_ref().is_some_and(|trouble| trouble.stalled);
@@ -250,7 +253,7 @@ impl Core {
 
     /// Somebody is at work on one of the numbers. The end of that work names who waits for it or had it again.
     fn is_busy_in(&self, run: Run) -> bool {
-        run.iter().any(|port| self.is_busy(port))
+        run.iter().any(|spot| self.is_busy(spot))
     }
 
     /// Numbers that are not the claim's yet.
@@ -270,7 +273,7 @@ impl Core {
 
     fn begin_bind(&mut self, claim: &Claim, run: Run, class: Arc<str>) {
         self.queue.leave(&claim.key);
-        run.iter().for_each(|port| self.lock(port, &claim.key, &class));
+        run.iter().for_each(|spot| self.lock(spot, &claim.key, &class));
         self.binds += 1;
         self.bind_next(&claim.key, Bind::of(claim, run, class));
     }
@@ -283,8 +286,7 @@ impl Core {
                 if self.binds >= self.config.binds_in_flight {
                     return; // The end of each of them names the line again.
                 }
-                let Some(first) = self.pick(class, count) else { break };
-                let Some(run) = Run::new(first, count) else { break };
+                let Some(run) = self.pick(class, count) else { break };
                 let Some(key) = self.queue.next(class, count) else { break };
                 let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
                 let Some(claim) = self.known.claim(&key).filter(|claim| to_be_bound(claim)).cloned() else {
@@ -300,10 +302,21 @@ impl Core {
     }
 
     /// The next number of the class, or the first of so many.
-    fn pick(&mut self, class: &Arc<str>, count: u16) -> Option<Port> {
-        let idle = |port: &Port| !self.is_busy(*port) && !self.known.foreign_to(*port, "");
+    fn pick(&mut self, class: &Arc<str>, count: u16) -> Option<Run> {
+        let idle = |spot: &Spot| {
+            let other = self.known.other_form_stands(*spot);
+            !other && !self.is_busy(*spot) && !self.known.foreign_to(*spot, "")
+        };
         let available = (count == 1).then(|| self.known.available(class).find(idle)).flatten();
-        available.or_else(|| self.known.ledger.pick_run(class, count.into()))
+        if let Some(Scope::Node { .. }) = self.known.ledger.scope(class) {
+            return available
+                .or_else(|| self.known.ledger.pick_slot(class))
+                .and_then(|spot| Run::at(spot, count));
+        }
+        if let Some(spot) = available {
+            return Run::at(spot, count);
+        }
+        self.known.ledger.pick_run(class, count.into()).and_then(|first| Run::new(first, count))
     }
 
     fn tell_exhausted(&mut self, class: &Arc<str>, count: u16) {
@@ -312,8 +325,32 @@ impl Core {
             if let Some(claim) = self.known.claim(&key).cloned()
                 && !self.claim_jobs.contains_key(&key)
             {
-                self.tell(&claim, Some(class.clone()), Trouble::pool_exhausted(class, &pools, count));
+                let trouble = self.exhausted(class, &pools, count);
+                self.tell(&claim, Some(class.clone()), trouble);
             }
         }
+    }
+
+    /// Why the class has nothing to give.
+    fn exhausted(&self, class: &Arc<str>, pools: &str, count: u16) -> Trouble {
+        let blocked = self.known.ledger.counts(class).blocked;
+        match self.known.ledger.scope(class) {
+            _ if blocked => Trouble::class_blocked(class, pools),
+            Some(Scope::Node { most: Some(most) }) => Trouble::slots_exhausted(class, pools, most),
+            _ => Trouble::pool_exhausted(class, pools, count),
+        }
+    }
+
+    /// In a class of scope Node: the slot of the wanted number that is to be had, else any, which is taken.
+    fn slot_of(&self, claim: &Claim, class: &Arc<str>, port: Port) -> Option<Spot> {
+        self.known.ledger.scope(class).filter(|scope| *scope != Scope::Cluster)?;
+        let idle = |spot: &Spot| {
+            let strange = !spot.is_whole() && self.known.has_strangers_beside(port, &claim.key);
+            let foreign = self.known.foreign_to(*spot, &claim.key.namespace);
+            spot.port() == port && !strange && !foreign && !self.is_busy(*spot)
+        };
+        let available = self.known.available(class).find(idle);
+        let free = available.or_else(|| self.known.ledger.pick_slot_of(class, port));
+        Some(free.unwrap_or(Spot::slot_of(port, 0)))
     }
 }

@@ -61,7 +61,7 @@ impl Core {
     fn status_of(&self, class: &Class) -> ClassStatus {
         let counts = self.known.ledger.counts(&class.name);
         let pools = self.known.ledger.pools(&class.name).unwrap_or_default().to_owned();
-        let conditions = conditions(class, &pools, counts.conflict > 0);
+        let conditions = conditions(class, &pools, counts.conflict > 0, counts.blocked);
         let since = |condition: &Condition| {
             let stored = class.conditions.iter().find(|(kind, _)| **kind == *condition.kind);
             text::since(stored.map(|(_, ready)| ready), condition.status, self.now.wall)
@@ -74,7 +74,10 @@ impl Core {
     }
 }
 
-fn conditions(class: &Class, pools: &str, conflict: bool) -> Vec<Condition> {
+fn conditions(class: &Class, pools: &str, conflict: bool, blocked: bool) -> Vec<Condition> {
+    if blocked {
+        return blocked_by_scope(pools);
+    }
     let overlap = "Some numbers of the pools belong to an older class and are not granted from this one; the rest \
                    is. Take them out of one of the two classes.";
     let risky = class.pools.iter().any(|pool| RISKY.iter().any(|(start, end)| overlaps(*pool, *start, *end)));
@@ -95,6 +98,18 @@ fn conditions(class: &Class, pools: &str, conflict: bool) -> Vec<Condition> {
         all.push(Condition { kind: "RiskyRange", status: Truth::True, reason: "SharedRange", message });
     }
     all
+}
+
+/// A number that one class grants and of which another grants slots would be granted by neither safely.
+fn blocked_by_scope(pools: &str) -> Vec<Condition> {
+    let message = format!(
+        "Hands out nothing of {pools}: some of the numbers belong to an older class of the other scope, and a number is \
+         granted either on all nodes or node by node. What was granted stays. Take the common numbers out of one of the \
+         two classes."
+    );
+    let (status, reason) = (Truth::False, "PoolConflict");
+    let ready = Condition { kind: "Ready", status, reason, message: message.clone() };
+    vec![ready, Condition { kind: "PoolConflict", status: Truth::True, reason: "OtherScope", message }]
 }
 
 fn overlaps(pool: PortRange, start: u16, end: u16) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::Port;
+use allocator::{Scope, Spot};
 use crds::ClaimPhase;
 
 use super::Core;
@@ -21,6 +21,9 @@ impl Core {
         match self.known.admits(class, namespace) {
             None => Ok(None),
             Some(false) => Err(Trouble::namespace_not_allowed(namespace, &name)),
+            Some(true) if claim.count > 1 && class.scope != Scope::Cluster => {
+                Err(Trouble::one_for_each_claim(claim.count, &name))
+            }
             Some(true) if claim.count > class.max_count => {
                 Err(Trouble::count_too_large(claim.count, &name, class.max_count))
             }
@@ -30,14 +33,14 @@ impl Core {
 
     /// The class that the claim is to be bound from.
     pub(super) fn class_of(&self, claim: &Claim) -> Result<Arc<str>, Trouble> {
-        let named = claim.hostport_name.as_ref().and(claim.wanted).and_then(|port| self.known.hostport(port));
+        let named = claim.wanted_spot().and_then(|spot| self.known.hostport(spot));
         // Which HostPort it is to have decides for a claim that waits only.
         let named = named.or_else(|| self.known.kept_for(&claim.key)).filter(|_| claim.is_pending());
         let default = || self.known.default_class(&claim.key.namespace);
         let name = match (&claim.class, named) {
             (Some(name), _) if name.is_empty() => return Err(Trouble::no_class_wanted()),
             (Some(name), Some(hostport)) if *name != hostport.class => {
-                return Err(Trouble::other_class(hostport.port, name));
+                return Err(Trouble::other_class(hostport.spot, name));
             }
             (Some(name), _) => name.clone(),
             // Once Bound, the class that it was bound from.
@@ -54,16 +57,16 @@ impl Core {
 
     /// The class from which a number without HostPort is made again for the claim whose status names it, or why
     /// it cannot be. What others were promised does not count: the create decides.
-    pub(super) fn class_again(&self, claim: &Claim, port: Port) -> Result<Arc<str>, Trouble> {
+    pub(super) fn class_again(&self, claim: &Claim, spot: Spot) -> Result<Arc<str>, Trouble> {
         let class = self.class_of(claim)?;
         let namespace = &claim.key.namespace;
         let admitted = self.known.class(&class).and_then(|class| self.known.admits(class, namespace));
         // While it is being restored it is counted already.
-        let new = usize::from(!self.known.counts_for(port, &class, namespace));
-        match (self.not_in_class(&class, port), self.beyond_limit(claim, &class, new)) {
+        let new = usize::from(!self.known.counts_for(spot, &class, namespace));
+        match (self.not_in_class(&class, spot), self.beyond_limit(claim, &class, new)) {
             (Some(trouble), _) => Err(trouble),
             _ if admitted == Some(false) => Err(Trouble::namespace_not_allowed(namespace, &class)),
-            _ if self.known.foreign_to(port, namespace) => Err(Trouble::port_taken(port)),
+            _ if self.known.foreign_to(spot, namespace) => Err(Trouble::port_taken(spot.port())),
             (_, Some(trouble)) => Err(trouble),
             _ => Ok(class),
         }
@@ -72,8 +75,8 @@ impl Core {
     /// The namespace would have more ports of the class than it may.
     pub(super) fn beyond_quota(&self, claim: &Claim, class: &Arc<str>, run: Run) -> Option<Trouble> {
         // A number that is taken over inside the namespace is counted already.
-        let counted = |port: &Port| self.known.counts_for(*port, class, &claim.key.namespace);
-        self.beyond_limit(claim, class, run.iter().filter(|port| !counted(port)).count())
+        let counted = |spot: &Spot| self.known.counts_for(*spot, class, &claim.key.namespace);
+        self.beyond_limit(claim, class, run.iter().filter(|spot| !counted(spot)).count())
     }
 
     /// With so many more of the class the namespace would have more than it may.

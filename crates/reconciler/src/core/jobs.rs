@@ -70,9 +70,9 @@ impl Core {
                 self.binds -= 1;
                 let lines: Vec<_> = self.queue.lines().cloned().collect();
                 lines.into_iter().for_each(|class| self.hungry.push(class));
-                bind.run.iter().for_each(|port| self.unlock(port));
+                bind.run.iter().for_each(|spot| self.unlock(spot));
             }
-            ClaimJob::Restore(restore) => self.unlock(restore.port),
+            ClaimJob::Restore(restore) => self.unlock(restore.spot),
             ClaimJob::Write { .. } | ClaimJob::Refresh { .. } => {}
         }
     }

@@ -5,6 +5,7 @@ mod claims;
 mod classes;
 mod hostports;
 mod listing;
+mod slots;
 mod tenants;
 mod users;
 
@@ -13,9 +14,13 @@ use std::{
     sync::Arc,
 };
 
-use allocator::{Ledger, Port};
+use allocator::{Ledger, Port, Spot};
 
-use self::listing::{Graves, Listing};
+pub(super) use self::slots::labelled;
+use self::{
+    listing::{Graves, Listing},
+    slots::Slots,
+};
 use crate::{
     action::ActionId,
     seen::{Claim, Class, Event, HostPort, Key, Labels},
@@ -27,7 +32,7 @@ pub(super) enum Touch {
     /// This claim.
     Claim(Key),
     /// This number: its HostPort, who carries it, who is promised it.
-    Port(Port),
+    Spot(Spot),
     /// The counts or the stored status of this class.
     ClassStatus(Arc<str>),
     /// The classes there are, or what they hand out.
@@ -38,46 +43,54 @@ pub(super) enum Touch {
     Room(Arc<str>, Arc<str>),
 }
 
+/// What a pod carries, and for which claims of scope Node.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Carried {
+    ports: Box<[Port]>,
+    serves: Box<[(Port, Arc<str>)]>,
+}
+
 pub(super) struct Known {
     pub(super) ledger: Ledger,
     pub(super) touched: Vec<Touch>,
     claims: HashMap<Key, Claim>,
-    hostports: HashMap<Port, HostPort>,
+    hostports: HashMap<Spot, HostPort>,
     classes: BTreeMap<Arc<str>, Class>,
-    pods: HashMap<Key, Box<[Port]>>,
+    pods: HashMap<Key, Carried>,
     services: HashMap<Key, Box<[Port]>>,
     namespaces: HashMap<Arc<str>, Labels>,
     quotas: BTreeMap<Key, Vec<(Arc<str>, usize)>>,
 
     claim_list: Listing<Key>,
-    hostport_list: Listing<Port>,
+    hostport_list: Listing<Spot>,
     class_list: Listing<Arc<str>>,
     pod_list: Listing<Key>,
     service_list: Listing<Key>,
     namespace_list: Listing<Arc<str>>,
     quota_list: Listing<Key>,
     dead_claims: Graves<Key>,
-    dead_hostports: Graves<Port>,
+    dead_hostports: Graves<Spot>,
     dead_classes: Graves<Arc<str>>,
     /// The next request's id: what is asked from now on is answered from what is stored from now on.
     next: ActionId,
 
     /// HostPorts by the name of the claim in their claimRef.
-    ports_of: HashMap<Key, Vec<Port>>,
+    spots_of: HashMap<Key, Vec<Spot>>,
     /// Claims whose status, Bound or Lost, names a number.
-    named: HashMap<Port, Vec<Key>>,
+    named: HashMap<Spot, Vec<Key>>,
     /// Available HostPorts by class.
-    available: BTreeMap<Arc<str>, BTreeSet<Port>>,
+    available: BTreeMap<Arc<str>, BTreeSet<Spot>>,
     /// Live pods by the numbers that they carry.
     carriers: HashMap<Port, BTreeSet<Key>>,
+    slots: Slots,
     /// How many Services take a number.
     node_ports: HashMap<Port, usize>,
     pending: BTreeSet<Key>,
     lost: BTreeSet<Key>,
     /// Numbers that a decision under way counts on, by the class and the namespace they are counted for.
-    assumed: HashMap<Port, (Arc<str>, Arc<str>)>,
+    assumed: HashMap<Spot, (Arc<str>, Arc<str>)>,
     /// Numbers that a namespace has or is about to get, by the class and the namespace they are counted for.
-    counted: HashMap<Port, (Arc<str>, Arc<str>)>,
+    counted: HashMap<Spot, (Arc<str>, Arc<str>)>,
     /// How many these are.
     usage: HashMap<(Arc<str>, Arc<str>), usize>,
 }
@@ -105,10 +118,11 @@ impl Known {
             dead_hostports: Graves::default(),
             dead_classes: Graves::default(),
             next: ActionId(0),
-            ports_of: HashMap::new(),
+            spots_of: HashMap::new(),
             named: HashMap::new(),
             available: BTreeMap::new(),
             carriers: HashMap::new(),
+            slots: Slots::default(),
             node_ports: HashMap::new(),
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
@@ -133,8 +147,8 @@ impl Known {
         self.claims.get(key)
     }
 
-    pub(super) fn hostport(&self, port: Port) -> Option<&HostPort> {
-        self.hostports.get(&port)
+    pub(super) fn hostport(&self, spot: Spot) -> Option<&HostPort> {
+        self.hostports.get(&spot)
     }
 
     pub(super) fn class(&self, name: &str) -> Option<&Class> {
@@ -155,25 +169,25 @@ impl Known {
     }
 
     /// HostPorts whose claimRef has this namespace and name, lowest first.
-    pub(super) fn ports_of(&self, key: &Key) -> Vec<Port> {
-        let mut ports = self.ports_of.get(key).cloned().unwrap_or_default();
-        ports.sort_unstable();
-        ports
+    pub(super) fn spots_of(&self, key: &Key) -> Vec<Spot> {
+        let mut spots = self.spots_of.get(key).cloned().unwrap_or_default();
+        spots.sort_unstable();
+        spots
     }
 
     /// The lowest HostPort that is kept for this claim.
     pub(super) fn kept_for(&self, key: &Key) -> Option<&HostPort> {
-        let ports = self.ports_of.get(key).into_iter().flatten();
-        let kept = ports.filter_map(|port| self.hostports.get(port)).filter(|it| it.kept_for.is_some());
-        kept.min_by_key(|hostport| hostport.port)
+        let spots = self.spots_of.get(key).into_iter().flatten();
+        let kept = spots.filter_map(|spot| self.hostports.get(spot)).filter(|it| it.kept_for.is_some());
+        kept.min_by_key(|hostport| hostport.spot)
     }
 
     /// Claims whose status names this number.
-    pub(super) fn named(&self, port: Port) -> &[Key] {
-        self.named.get(&port).map_or(&[], Vec::as_slice)
+    pub(super) fn named(&self, spot: Spot) -> &[Key] {
+        self.named.get(&spot).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn available(&self, class: &str) -> impl Iterator<Item = Port> {
+    pub(super) fn available(&self, class: &str) -> impl Iterator<Item = Spot> {
         self.available.get(class).into_iter().flatten().copied()
     }
 
@@ -183,7 +197,11 @@ impl Known {
     }
 
     /// Someone outside this namespace uses the number: a pod, or a Service anywhere.
-    pub(super) fn foreign_to(&self, port: Port, namespace: &str) -> bool {
+    pub(super) fn foreign_to(&self, spot: Spot, namespace: &str) -> bool {
+        let port = spot.port();
+        if !spot.is_whole() {
+            return self.node_ports.contains_key(&port) || self.has_strangers_outside(port, namespace);
+        }
         self.node_ports.contains_key(&port)
             || self
                 .carriers
@@ -212,17 +230,17 @@ impl Known {
     }
 
     /// Counts on the number until [`Known::unassume`]: a grant of it is being decided.
-    pub(super) fn assume(&mut self, port: Port, class: Arc<str>, namespace: Arc<str>) {
-        self.assumed.insert(port, (class, namespace));
-        self.enter(port);
+    pub(super) fn assume(&mut self, spot: Spot, class: Arc<str>, namespace: Arc<str>) {
+        self.assumed.insert(spot, (class, namespace));
+        self.enter(spot);
     }
 
-    pub(super) fn unassume(&mut self, port: Port) {
-        let class = self.assumed.remove(&port);
-        self.enter(port);
+    pub(super) fn unassume(&mut self, spot: Spot) {
+        let class = self.assumed.remove(&spot);
+        self.enter(spot);
         // It was counted for this class, which may not own the number.
         self.touched.extend(class.map(|(class, _)| Touch::ClassStatus(class)));
-        self.touched.push(Touch::Port(port));
+        self.touched.push(Touch::Spot(spot));
     }
 
     /// Requests from this one on are answered from what is stored now; the oldest not answered yet is this.

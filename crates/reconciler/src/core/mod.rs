@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use allocator::Port;
+use allocator::Spot;
 
 use self::{
     binding::Bind,
@@ -33,13 +33,13 @@ use self::{
     classes::Writing,
     known::{Known, Touch},
     queue::Queue,
-    release::{PortJob, Sighting},
+    release::{Sighting, SpotJob},
     restore::Restore,
     schedule::{Dirty, Schedule},
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Notice, Outcome},
-    seen::{Event, HostPort, Key, Now, Uid},
+    seen::{Claim, Event, HostPort, Key, Now, Uid},
 };
 
 /// How long to wait before asking again for something that failed without an answer.
@@ -78,7 +78,7 @@ struct Asked {
 #[derive(Clone, Debug)]
 enum Asker {
     Claim(Key),
-    Port(Port),
+    Spot(Spot),
     Class(Arc<str>),
     Carriers(Option<Arc<str>>),
 }
@@ -88,7 +88,7 @@ enum Asker {
 enum Alarm {
     Claim(Key),
     Notice(Key),
-    Port(Port),
+    Spot(Spot),
     ClassStatus(Arc<str>),
     Carriers(Option<Arc<str>>),
     Again(ActionId),
@@ -118,7 +118,7 @@ pub struct Core {
     schedule: Schedule<Alarm>,
 
     claims: Dirty<Key>,
-    ports: Dirty<Port>,
+    spots: Dirty<Spot>,
     /// Classes whose waiters may be served.
     hungry: Dirty<Arc<str>>,
     queue: Queue,
@@ -131,10 +131,10 @@ pub struct Core {
     resting: HashMap<Key, Duration>,
     /// Pending claims that hold parts of blocks that cannot be completed now: whatever changes may change that.
     stranded: BTreeSet<Key>,
-    port_jobs: HashMap<Port, PortJob>,
+    spot_jobs: HashMap<Spot, SpotJob>,
     /// Numbers that a claim's job works on.
-    locks: HashMap<Port, Key>,
-    sightings: HashMap<Port, Sighting>,
+    locks: HashMap<Spot, Key>,
+    sightings: HashMap<Spot, Sighting>,
     lists: Lists,
     class_status: BTreeSet<Arc<str>>,
     class_writes: HashMap<Arc<str>, Writing>,
@@ -152,7 +152,7 @@ impl Core {
             asked: BTreeMap::new(),
             schedule: Schedule::default(),
             claims: Dirty::default(),
-            ports: Dirty::default(),
+            spots: Dirty::default(),
             hungry: Dirty::default(),
             queue: Queue::default(),
             binds: 0,
@@ -160,7 +160,7 @@ impl Core {
             notices: HashMap::new(),
             resting: HashMap::new(),
             stranded: BTreeSet::new(),
-            port_jobs: HashMap::new(),
+            spot_jobs: HashMap::new(),
             locks: HashMap::new(),
             sightings: HashMap::new(),
             lists: Lists::default(),
@@ -213,8 +213,8 @@ impl Core {
         self.spread();
         if let Some(key) = self.claims.pop() {
             self.decide_claim(&key);
-        } else if let Some(port) = self.ports.pop() {
-            self.decide_port(port);
+        } else if let Some(spot) = self.spots.pop() {
+            self.decide_spot(spot);
         } else if let Some(class) = self.hungry.pop() {
             self.serve(&class);
         } else {
@@ -235,16 +235,19 @@ impl Core {
         match (&action, &outcome) {
             (_, Outcome::Claim(claim)) => self.known.learn_claim((**claim).clone(), id),
             (_, Outcome::HostPort(hostport)) => self.known.learn_hostport((**hostport).clone(), id),
+            (_, Outcome::HostPorts(found)) => {
+                found.iter().for_each(|it| self.known.learn_hostport(it.clone(), id));
+            }
             (_, Outcome::Class(class)) => self.known.learn_class((**class).clone(), id),
-            (Action::GetHostPort(port), Outcome::NotFound) => {
-                known.into_iter().for_each(|uid| self.known.bury_hostport(*port, &uid));
+            (Action::GetHostPort(spot), Outcome::NotFound) => {
+                known.into_iter().for_each(|uid| self.known.bury_hostport(*spot, &uid));
             }
             _ => {}
         }
         self.count_requests();
         match asker {
             Asker::Claim(key) => self.claim_answered(&key, action, outcome),
-            Asker::Port(port) => self.port_answered(port, action, outcome),
+            Asker::Spot(spot) => self.spot_answered(spot, action, outcome),
             Asker::Class(name) => self.class_answered(&name, &outcome),
             Asker::Carriers(namespace) => self.pods_answered(namespace, outcome),
         }
@@ -254,7 +257,7 @@ impl Core {
         match alarm {
             Alarm::Claim(key) => self.claims.push(key),
             Alarm::Notice(key) => self.tell_if_it_lasts(&key),
-            Alarm::Port(port) => self.ports.push(port),
+            Alarm::Spot(spot) => self.spots.push(spot),
             Alarm::ClassStatus(name) => drop(self.class_status.insert(name)),
             Alarm::Carriers(namespace) => self.lists.ring(namespace),
             Alarm::Again(id) => {
@@ -271,7 +274,7 @@ impl Core {
             match touch {
                 Touch::Claim(key) => self.claims.push(key),
                 Touch::ClassStatus(name) => drop(self.class_status.insert(name)),
-                Touch::Port(port) => self.spread_port(port),
+                Touch::Spot(spot) => self.spread_spot(spot),
                 Touch::Classes => {
                     let names: Vec<_> = self.known.class_names().cloned().collect();
                     self.class_status.extend(names.iter().cloned());
@@ -295,21 +298,40 @@ impl Core {
         }
     }
 
-    fn spread_port(&mut self, port: Port) {
-        self.ports.push(port);
-        self.spread_to_claims(port);
+    fn spread_spot(&mut self, spot: Spot) {
+        self.spots.push(spot);
+        self.spread_to_claims(spot);
     }
 
     /// Lets those look again who wait for the number, or for the end of a job on it.
-    fn spread_to_claims(&mut self, port: Port) {
-        self.known.named(port).iter().cloned().for_each(|key| self.claims.push(key));
-        self.queue.wanting(port).for_each(|key| self.claims.push(key));
+    fn spread_to_claims(&mut self, spot: Spot) {
+        self.known.named(spot).iter().cloned().for_each(|key| self.claims.push(key));
+        if self.known.may_have_other_form(spot) {
+            // A lost number may come back when its other form is gone.
+            let lost = self.known.lost().filter(|key| {
+                self.known.claim(key).and_then(Claim::named).is_some_and(|it| it.port() == spot.port())
+            });
+            lost.cloned().for_each(|key| self.claims.push(key));
+            let others = match spot.is_whole() {
+                true => Some(
+                    self.known.slots(spot.port()).map(|it| (it.spot, it.class.clone())).collect::<Vec<_>>(),
+                ),
+                false => self.known.hostport(spot.port().into()).map(|it| vec![(it.spot, it.class.clone())]),
+            };
+            for (other, its_class) in others.into_iter().flatten() {
+                self.spots.push(other);
+                let claim = self.known.hostport(other).and_then(HostPort::claim_key).cloned();
+                claim.into_iter().for_each(|key| self.claims.push(key));
+                self.hungry.push(its_class);
+            }
+        }
+        self.queue.wanting(spot.port()).for_each(|key| self.claims.push(key));
         self.stranded.iter().cloned().for_each(|key| self.claims.push(key));
-        let hostport = self.known.hostport(port);
+        let hostport = self.known.hostport(spot);
         if let Some(key) = hostport.and_then(HostPort::claim_key) {
             self.claims.push(key.clone());
         }
-        let owner: Option<Arc<str>> = self.known.ledger.owner(port).map(Into::into);
+        let owner: Option<Arc<str>> = self.known.ledger.owner(spot.port()).map(Into::into);
         for class in owner.into_iter().chain(hostport.map(|hostport| hostport.class.clone())) {
             self.class_status.insert(class.clone());
             if self.queue.has_line(&class) {
@@ -322,7 +344,7 @@ impl Core {
         let id = ActionId(self.next_id);
         self.next_id += 1;
         let known = match &action {
-            Action::GetHostPort(port) => self.known.hostport(*port).map(|hostport| hostport.uid.clone()),
+            Action::GetHostPort(spot) => self.known.hostport(*spot).map(|hostport| hostport.uid.clone()),
             _ => None,
         };
         self.asked.insert(id, Asked { asker, action: action.clone(), known });
@@ -345,20 +367,20 @@ impl Core {
 
     fn audit(&mut self, deed: Deed, hostport: &HostPort) {
         let holder = hostport.holder.as_ref().map(|holder| (holder.key.clone(), holder.uid.clone()));
-        self.say(Action::Audit(Audit { deed, port: hostport.port, class: hostport.class.clone(), holder }));
+        self.say(Action::Audit(Audit { deed, spot: hostport.spot, class: hostport.class.clone(), holder }));
     }
 
-    fn is_busy(&self, port: Port) -> bool {
-        self.port_jobs.contains_key(&port) || self.locks.contains_key(&port)
+    fn is_busy(&self, spot: Spot) -> bool {
+        self.spot_jobs.contains_key(&spot) || self.locks.contains_key(&spot)
     }
 
-    fn lock(&mut self, port: Port, key: &Key, class: &Arc<str>) {
-        self.locks.insert(port, key.clone());
-        self.known.assume(port, class.clone(), key.namespace.clone());
+    fn lock(&mut self, spot: Spot, key: &Key, class: &Arc<str>) {
+        self.locks.insert(spot, key.clone());
+        self.known.assume(spot, class.clone(), key.namespace.clone());
     }
 
-    fn unlock(&mut self, port: Port) {
-        self.locks.remove(&port);
-        self.known.unassume(port);
+    fn unlock(&mut self, spot: Spot) {
+        self.locks.remove(&spot);
+        self.known.unassume(spot);
     }
 }

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use allocator::{Port, Waiters};
+use allocator::{Port, Spot, Waiters};
 
 use crate::seen::{Claim, Key, Run};
 
 /// What a claim waits for.
 #[derive(Clone, Debug)]
-struct Spot {
+struct Waiter {
     class: Arc<str>,
     created: i64,
     count: u16,
@@ -46,7 +46,7 @@ struct Line {
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    spots: HashMap<Key, Spot>,
+    all: HashMap<Key, Waiter>,
     /// By class and count.
     lines: BTreeMap<Arc<str>, BTreeMap<u16, Line>>,
     numbers: HashMap<Port, BTreeSet<(i64, Key)>>,
@@ -84,13 +84,13 @@ impl Queue {
     }
 
     fn want_numbers(&mut self, claim: &Claim, run: Option<Run>) {
-        for port in run.into_iter().flat_map(Run::iter) {
+        for port in run.into_iter().flat_map(Run::iter).map(Spot::port) {
             self.numbers.entry(port).or_default().insert((claim.created, claim.key.clone()));
         }
     }
 
     fn forget_numbers(&mut self, created: i64, key: &Key, run: Run) {
-        for port in run.iter() {
+        for port in run.iter().map(Spot::port) {
             if let Some(keys) = self.numbers.get_mut(&port) {
                 keys.remove(&(created, key.clone()));
                 if keys.is_empty() {
@@ -104,14 +104,13 @@ impl Queue {
         self.leave(&claim.key);
         *self.waiting.entry(class.clone()).or_default() += usize::from(waits);
         let prefers = claim.preference();
-        let spot =
-            Spot { class: class.clone(), created: claim.created, count: claim.count, wish, prefers, waits };
-        self.spots.insert(claim.key.clone(), spot);
+        let (class, created, count) = (class.clone(), claim.created, claim.count);
+        self.all.insert(claim.key.clone(), Waiter { class, created, count, wish, prefers, waits });
     }
 
     /// The claim waits no more. The class that it waited for, if any.
     pub(super) fn leave(&mut self, key: &Key) -> Option<Arc<str>> {
-        let Spot { class, created, count, wish, prefers, waits } = self.spots.remove(key)?;
+        let Waiter { class, created, count, wish, prefers, waits } = self.all.remove(key)?;
         prefers.into_iter().for_each(|run| self.forget_numbers(created, key, run));
         if let Some(waiting) = self.waiting.get_mut(&class) {
             *waiting -= usize::from(waits);
@@ -172,7 +171,7 @@ impl Queue {
         let line = self.lines.get_mut(class)?.get_mut(&count)?;
         let key = line.waiters.pop()?;
         line.untold.remove(&key);
-        if let Some(Spot { created, prefers: Some(run), .. }) = self.spots.remove(&key) {
+        if let Some(Waiter { created, prefers: Some(run), .. }) = self.all.remove(&key) {
             self.forget_numbers(created, &key, run);
         }
         if let Some(waiting) = self.waiting.get_mut(class) {

@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use allocator::Port;
+use allocator::Spot;
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, ReuseDelay};
 
-use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious};
+use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious, known::labelled};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
-    seen::{Claim, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, Holder, HostPort, Key, Pod, Uid, Version},
     text::{self, Trouble},
 };
 
@@ -28,6 +28,8 @@ const RETAINED: &str = "admin (Retain)";
 pub(super) struct Sighting {
     version: Version,
     at: Duration,
+    /// N2: this process itself wrote that version, so nobody's write that was decided before can hit it.
+    own: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ enum Step {
     ListPods,
     Release,
     Hold,
+    /// N2: another process may have decided on this slot.
+    TakeOver,
     Free,
     /// What was known of the HostPort is old: read it, and decide anew.
     Reread,
@@ -50,7 +54,7 @@ enum Step {
 
 /// What is being done for a number without a living claim.
 #[derive(Debug)]
-pub(super) struct PortJob {
+pub(super) struct SpotJob {
     hostport: Box<HostPort>,
     step: Step,
 }
@@ -66,21 +70,21 @@ enum Verdict {
     Wanted,
 }
 
-fn verdict(uid: &Uid, port: Port, claim: Option<&Claim>) -> Verdict {
+fn verdict(uid: &Uid, spot: Spot, claim: Option<&Claim>) -> Verdict {
     match claim.filter(|claim| claim.uid == *uid) {
         None => Verdict::Gone,
-        Some(claim) if !claim.is_pending() && !claim.names(port) => Verdict::Surplus,
+        Some(claim) if !claim.is_pending() && !claim.names(spot) => Verdict::Surplus,
         Some(_) => Verdict::Wanted,
     }
 }
 
 impl Core {
-    pub(super) fn decide_port(&mut self, port: Port) {
-        let Some(hostport) = self.known.hostport(port) else {
-            self.sightings.remove(&port);
+    pub(super) fn decide_spot(&mut self, spot: Spot) {
+        let Some(hostport) = self.known.hostport(spot) else {
+            self.sightings.remove(&spot);
             return;
         };
-        if self.is_busy(port) {
+        if self.is_busy(spot) {
             return; // The end of that work names the number again.
         }
         let hostport = hostport.clone();
@@ -92,7 +96,7 @@ impl Core {
             return;
         };
         let claim = self.known.claim(&holder.key);
-        let verdict = verdict(&holder.uid, port, claim);
+        let verdict = verdict(&holder.uid, spot, claim);
         let hopeless = claim.is_some_and(|claim| self.is_hopeless(claim, &hostport));
         if verdict == Verdict::Wanted && !hopeless || self.is_for(claim, &hostport) {
             return; // The claim's own affair.
@@ -116,7 +120,7 @@ impl Core {
         match claim.is_pending() {
             false => {
                 let restored = claim.phase == ClaimPhase::Bound || self.may_come_back(claim);
-                restored && claim.names(hostport.port) && self.may_take(claim, hostport)
+                restored && claim.names(hostport.spot) && self.may_take(claim, hostport)
             }
             true => self.rebinds(claim, hostport),
         }
@@ -124,8 +128,8 @@ impl Core {
 
     /// Released: begins, continues or ends the rest.
     fn rest(&mut self, hostport: HostPort) {
-        let port = hostport.port;
-        let seen = self.sightings.get(&port).filter(|seen| seen.version == hostport.version);
+        let spot = hostport.spot;
+        let seen = self.sightings.get(&spot).filter(|seen| seen.version == hostport.version);
         let Some(seen) = seen else { return self.read_claim(hostport, Step::ReadBeforeRest) };
         let delay = hostport.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get());
         let by_own_clock = |rest: Duration| (seen.at + rest).saturating_sub(self.now.mono);
@@ -137,11 +141,11 @@ impl Core {
         let by_wall_clock = if ahead { by_wall_clock.min(by_own_clock(delay)) } else { by_wall_clock };
         let left = by_wall_clock.max(by_own_clock(delay.min(IN_FLIGHT)));
         if !left.is_zero() {
-            return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Port(port));
+            return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Spot(spot));
         }
-        let known_user =
-            hostport.holder.as_ref().and_then(|it| self.known.carrier_in(port, &it.key.namespace));
-        if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(pod))) {
+        let known_user = hostport.holder.as_ref().and_then(|it| self.known.user_of(spot, &it.key));
+        let known_user = known_user.cloned().or_else(|| self.known_holder_back(&hostport));
+        if known_user.is_some_and(|pod| hostport.held_by.as_deref() == Some(&*used_by(&pod))) {
             return; // Said already; the pod's end names the number again.
         }
         self.read_claim(hostport, Step::ReadBeforeFree);
@@ -149,25 +153,25 @@ impl Core {
 
     fn read_claim(&mut self, hostport: HostPort, step: Step) {
         let Some(key) = hostport.holder.as_ref().map(|holder| holder.key.clone()) else { return };
-        self.port_ask(hostport, step, Action::GetClaim(key));
+        self.spot_ask(hostport, step, Action::GetClaim(key));
     }
 
     fn swap(&mut self, hostport: HostPort, change: HostPortChange, step: Step) {
-        let (port, uid, version) = (hostport.port, hostport.uid.clone(), hostport.version);
-        self.port_ask(hostport, step, Action::PatchHostPort { port, uid, version, change });
+        let (spot, uid, version) = (hostport.spot, hostport.uid.clone(), hostport.version);
+        self.spot_ask(hostport, step, Action::PatchHostPort { spot, uid, version, change });
     }
 
-    fn port_ask(&mut self, hostport: HostPort, step: Step, action: Action) {
-        let port = hostport.port;
-        self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step });
-        self.ask(Asker::Port(port), action);
+    fn spot_ask(&mut self, hostport: HostPort, step: Step, action: Action) {
+        let spot = hostport.spot;
+        self.spot_jobs.insert(spot, SpotJob { hostport: Box::new(hostport), step });
+        self.ask(Asker::Spot(spot), action);
     }
 
-    pub(super) fn port_answered(&mut self, port: Port, action: Action, outcome: Outcome) {
-        let Some(PortJob { hostport, step }) = self.port_jobs.remove(&port) else { return };
+    pub(super) fn spot_answered(&mut self, spot: Spot, action: Action, outcome: Outcome) {
+        let Some(SpotJob { hostport, step }) = self.spot_jobs.remove(&spot) else { return };
         if let Outcome::Refused(words) = &outcome {
-            tracing::warn!(%port, ?action, error = %words, "the API server refused a request");
-            return self.finish_later(port, REFUSED);
+            tracing::warn!(%spot, ?action, error = %words, "the API server refused a request");
+            return self.finish_later(spot, REFUSED);
         }
         match (step, outcome) {
             (
@@ -187,7 +191,8 @@ impl Core {
             (Step::Release | Step::Hold, Outcome::HostPort(after)) => {
                 if after.phase == HostPortPhase::Released {
                     // This process has just seen the claim gone.
-                    self.sightings.insert(port, Sighting { version: after.version, at: self.now.mono });
+                    self.sightings
+                        .insert(spot, Sighting { version: after.version, at: self.now.mono, own: true });
                 }
                 let released = step == Step::Release && after.phase == HostPortPhase::Released;
                 match released {
@@ -195,32 +200,40 @@ impl Core {
                     false if step == Step::Release => self.audit(Deed::Free, &hostport),
                     false => self.tell_held(&after),
                 }
-                self.finish_port(port);
+                self.finish_spot(spot);
+            }
+            (Step::TakeOver, Outcome::HostPort(after)) => {
+                // It was seen gone at the very version that this replaced.
+                if let Some(seen) = self.sightings.get(&spot).filter(|it| it.version == hostport.version) {
+                    let sighting = Sighting { version: after.version, at: seen.at, own: true };
+                    self.sightings.insert(spot, sighting);
+                }
+                self.finish_spot(spot);
             }
             (Step::Free, Outcome::Done | Outcome::NotFound) => {
-                self.known.bury_hostport(port, &hostport.uid);
+                self.known.bury_hostport(spot, &hostport.uid);
                 self.audit(Deed::Free, &hostport);
-                self.finish_port(port);
+                self.finish_spot(spot);
             }
             (Step::Free, Outcome::HostPort(_)) => {
                 self.audit(Deed::Free, &hostport);
-                self.finish_port(port);
+                self.finish_spot(spot);
             }
-            (Step::Reread, _) => self.finish_port(port),
-            _ => self.port_ask(*hostport, Step::Reread, Action::GetHostPort(port)),
+            (Step::Reread, _) => self.finish_spot(spot),
+            _ => self.spot_ask(*hostport, Step::Reread, Action::GetHostPort(spot)),
         }
     }
 
     fn claim_was_read(&mut self, hostport: HostPort, step: Step, claim: Option<&Claim>) {
-        let port = hostport.port;
-        let Some(holder) = hostport.holder.clone() else { return self.finish_port(port) };
-        let verdict = verdict(&holder.uid, port, claim);
+        let spot = hostport.spot;
+        let Some(holder) = hostport.holder.clone() else { return self.finish_spot(spot) };
+        let verdict = verdict(&holder.uid, spot, claim);
         if verdict == Verdict::Gone {
             self.known.bury_claim(&holder.key, &holder.uid);
         }
         let hopeless = claim.filter(|claim| self.is_hopeless(claim, &hostport));
         if verdict == Verdict::Wanted && hopeless.is_none() || self.is_for(claim, &hostport) {
-            return self.finish_port(port);
+            return self.finish_spot(spot);
         }
         match step {
             // C6: a status under way that names the block is void once the claim has another version.
@@ -233,8 +246,9 @@ impl Core {
                 self.list_pods(hostport, holder.key.namespace);
             }
             _ => {
-                self.sightings.insert(port, Sighting { version: hostport.version, at: self.now.mono });
-                self.finish_port(port);
+                let sighting = Sighting { version: hostport.version, at: self.now.mono, own: false };
+                self.sightings.insert(spot, sighting);
+                self.finish_spot(spot);
             }
         }
     }
@@ -249,7 +263,7 @@ impl Core {
         // The API server stores nothing, and gives no new version, if nothing differs.
         status.ready_since = self.now.wall.div_euclid(1000);
         let (key, version, status) = (claim.key.clone(), claim.version, Box::new(status));
-        self.port_ask(hostport, Step::Void, Action::PatchClaimStatus { key, version, status });
+        self.spot_ask(hostport, Step::Void, Action::PatchClaimStatus { key, version, status });
     }
 
     fn release_of(&self, hostport: &HostPort, verdict: Verdict) -> HostPortChange {
@@ -265,51 +279,130 @@ impl Core {
     }
 
     fn list_pods(&mut self, hostport: HostPort, namespace: Arc<str>) {
-        let port = hostport.port;
-        self.port_jobs.insert(port, PortJob { hostport: Box::new(hostport), step: Step::ListPods });
-        self.lists.want(Some(namespace), Curious::Port(port));
+        let spot = hostport.spot;
+        self.spot_jobs.insert(spot, SpotJob { hostport: Box::new(hostport), step: Step::ListPods });
+        self.lists.want(Some(namespace), Curious::Spot(spot));
     }
 
     /// The second check: the claim is gone still, and no live pod of its namespace carries the number.
-    pub(super) fn port_sees_pods(&mut self, port: Port, pods: Result<&[Pod], &Outcome>) {
-        let Some(PortJob { hostport, .. }) = self.port_jobs.remove(&port) else { return };
-        let Some(holder) = hostport.holder.clone() else { return self.finish_port(port) };
-        let Ok(pods) = pods else { return self.finish_later(port, REFUSED) };
-        let user = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
-        let user = user.filter(|pod| pod.ports.contains(&port)).map(|pod| &pod.key).min();
+    pub(super) fn spot_sees_pods(&mut self, spot: Spot, pods: Result<&[Pod], &Outcome>) {
+        let Some(SpotJob { hostport, .. }) = self.spot_jobs.remove(&spot) else { return };
+        let Some(holder) = hostport.holder.clone() else { return self.finish_spot(spot) };
+        let Ok(pods) = pods else { return self.finish_later(spot, REFUSED) };
+        let carriers = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
+        let mut carriers = carriers.filter(|pod| pod.ports.contains(&spot.port()));
+        let user = match spot.is_whole() {
+            true => carriers.map(|pod| &pod.key).min(),
+            false => match self.who_needs(&hostport, &holder.key, &mut carriers) {
+                Need::Nobody => None,
+                Need::Pod(pod) => Some(pod),
+                Need::TakeOver => {
+                    let count = hostport.takeovers.saturating_add(1);
+                    return self.swap(*hostport, HostPortChange::TakeOver { count }, Step::TakeOver);
+                }
+                Need::Later => return self.finish_later(spot, AGAIN),
+            },
+        };
         match user {
             None if hostport.policy == ReclaimPolicy::Retain => {
                 self.swap(*hostport, HostPortChange::Clear, Step::Free);
             }
             None => {
                 let (uid, version) = (hostport.uid.clone(), hostport.version);
-                self.port_ask(*hostport, Step::Free, Action::DeleteHostPort { port, uid, version });
+                self.spot_ask(*hostport, Step::Free, Action::DeleteHostPort { spot, uid, version });
             }
             Some(pod) if hostport.held_by.as_deref() != Some(&*used_by(pod)) => {
                 self.swap(*hostport, HostPortChange::Hold { by: used_by(pod) }, Step::Hold);
             }
-            Some(_) => self.finish_later(port, AGAIN), // The pod watch is behind the LIST.
+            Some(_) => self.finish_later(spot, AGAIN), // The pod watch is behind the LIST.
         }
     }
 
     fn tell_held(&mut self, hostport: &HostPort) {
         let by = hostport.held_by.clone().unwrap_or_default();
         self.say(Action::Tell(Notice {
-            subject: Subject::HostPort { port: hostport.port, uid: hostport.uid.clone() },
+            subject: Subject::HostPort { spot: hostport.spot, uid: hostport.uid.clone() },
             reason: "ReleaseHeld",
-            note: format!("Port {} stays Released: {by} still carries it.", hostport.port),
+            note: format!("Port {} stays Released: {by} still carries it.", hostport.spot),
         }));
     }
 
     /// Looks at the number again, and lets its claim and its class do so.
-    fn finish_port(&mut self, port: Port) {
-        self.spread_port(port);
+    fn finish_spot(&mut self, spot: Spot) {
+        self.spread_spot(spot);
     }
 
     /// Looks at the number again after a pause; its claim may do so at once.
-    fn finish_later(&mut self, port: Port, pause: Duration) {
-        self.schedule.at(self.now.mono + pause, Alarm::Port(port));
-        self.spread_to_claims(port);
+    fn finish_later(&mut self, spot: Spot, pause: Duration) {
+        self.schedule.at(self.now.mono + pause, Alarm::Spot(spot));
+        self.spread_to_claims(spot);
+    }
+}
+
+/// What keeps a slot, whose claim is gone.
+enum Need<'a> {
+    /// Nothing.
+    Nobody,
+    /// This pod.
+    Pod(&'a Key),
+    /// Other processes' decisions, which are to be voided first.
+    TakeOver,
+    /// Other slots, which this process is to take over first.
+    Later,
+}
+
+impl Core {
+    /// N1, N2: a pod carries the number, not a slot of it. Those that name a claim for which a slot stands need that slot.
+    /// For each of the others in the namespace a slot stays that no pod of its own claim needs; and only those count
+    /// that this process has made its own, and that have rested for as long as a pod can be on its way.
+    fn who_needs<'a>(
+        &self,
+        hostport: &HostPort,
+        claim: &Key,
+        carriers: &mut dyn Iterator<Item = &'a Pod>,
+    ) -> Need<'a> {
+        let (spot, port) = (hostport.spot, hostport.spot.port());
+        let carriers: Vec<_> = carriers.collect();
+        let own = labelled(claim).name;
+        if let Some(pod) =
+            carriers.iter().filter(|pod| pod.serves(port) == Some(&own)).map(|pod| &pod.key).min()
+        {
+            return Need::Pod(pod);
+        }
+        let orphans = carriers.iter().filter(|pod| !self.known.is_accounted_for(pod, port));
+        let orphans: Vec<_> = orphans.map(|pod| &pod.key).collect();
+        let is_own = |spot: &HostPort| {
+            self.sightings.get(&spot.spot).is_some_and(|seen| {
+                let rest = spot.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get()).min(IN_FLIGHT);
+                seen.version == spot.version && seen.own && seen.at + rest <= self.now.mono
+            })
+        };
+        let spare = self.known.slots(port).filter(|it| {
+            let mine = it.holder.as_ref().filter(|holder| holder.key.namespace == claim.namespace);
+            let needed = |holder: &Holder| {
+                let name = labelled(&holder.key).name;
+                carriers.iter().any(|pod| pod.serves(port) == Some(&name))
+            };
+            let leaves = self.spot_jobs.get(&it.spot).is_some_and(|job| job.step == Step::Free);
+            it.phase == HostPortPhase::Released && !leaves && mine.is_some_and(|holder| !needed(holder))
+        });
+        let spare: Vec<_> = if orphans.is_empty() { vec![hostport] } else { spare.collect() };
+        match orphans.iter().min() {
+            Some(pod) if spare.len() <= orphans.len() => Need::Pod(pod),
+            _ if !is_own(hostport) => Need::TakeOver,
+            _ if spare.iter().filter(|it| is_own(it)).count() <= orphans.len() => Need::Later,
+            _ => {
+                debug_assert!(!spot.is_whole());
+                Need::Nobody
+            }
+        }
+    }
+
+    /// The pod that `heldBy` of a slot names, if it carries the number still.
+    fn known_holder_back(&self, hostport: &HostPort) -> Option<Key> {
+        let name = hostport.held_by.as_deref().filter(|_| !hostport.spot.is_whole())?;
+        let (namespace, name) = name.strip_prefix("pod ")?.split_once('/')?;
+        Some(Key::new(namespace, name)).filter(|pod| self.known.carries(pod, hostport.spot.port()))
     }
 }
 

@@ -2,10 +2,14 @@
 //! mistake, or the status was tampered with. It gets that very number back by an ordinary, checked grant, or
 //! is Lost. Its number never changes (I2).
 
-use allocator::Port;
+use allocator::Spot;
 use crds::ClaimPhase;
 
-use super::{AGAIN, Asker, ClaimJob, Core, binding::carried_outside, carriers::Curious};
+use super::{
+    AGAIN, Asker, ClaimJob, Core,
+    binding::{is_none, read_other},
+    carriers::Curious,
+};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome},
     seen::{Claim, HostPort, Key, Pod, Run, Uid, Version},
@@ -18,6 +22,8 @@ enum Step {
     /// After the HostPort: only then does the claim's uid show that another one in the claimRef is stale (C1).
     ReadClaim,
     ListPods,
+    /// N3: is the other form of the name free?
+    ReadOther,
     Create,
     Swap,
     WriteStatus,
@@ -28,7 +34,7 @@ enum Step {
 /// The way back of a number to its claim.
 #[derive(Debug)]
 pub(super) struct Restore {
-    pub(super) port: Port,
+    pub(super) spot: Spot,
     pub(super) uid: Uid,
     /// The HostPort as read by this job, if there is one.
     hostport: Option<Box<HostPort>>,
@@ -43,11 +49,11 @@ pub(super) struct Restore {
 
 impl Restore {
     /// Begins with a read of the HostPort.
-    pub(super) fn begin(claim: &Claim, port: Port) -> (Self, Action) {
+    pub(super) fn begin(claim: &Claim, spot: Spot) -> (Self, Action) {
         let uid = claim.uid.clone();
         let job =
-            Self { port, uid, hostport: None, claim: None, notice: None, swap: None, step: Step::ReadPort };
-        (job, Action::GetHostPort(port))
+            Self { spot, uid, hostport: None, claim: None, notice: None, swap: None, step: Step::ReadPort };
+        (job, Action::GetHostPort(spot))
     }
 }
 
@@ -60,7 +66,7 @@ impl Core {
             }
             (Step::ReadClaim, Outcome::Claim(claim)) => {
                 // A stale cache must not make a dead claim's HostPort again.
-                if claim.uid != job.uid || !claim.names(job.port) || claim.deleting {
+                if claim.uid != job.uid || !claim.names(job.spot) || claim.deleting {
                     return self.finish_claim_job(key, ClaimJob::Restore(job));
                 }
                 job.claim = Some(claim);
@@ -69,12 +75,17 @@ impl Core {
                     None => self.restore_makes(key, job),
                 }
             }
+            (Step::ReadOther, outcome) if is_none(&outcome) => self.restore_creates(key, job),
+            (Step::ReadOther, _) => {
+                let trouble = Trouble::lost(job.spot.port());
+                self.write_lost(key, job, trouble);
+            }
             (Step::Create | Step::Swap, Outcome::HostPort(hostport)) if hostport.is_held_by(&job.uid) => {
                 self.audit(Deed::Grant, &hostport);
                 self.restored(key, job, &hostport);
             }
             (Step::Create, Outcome::Exists) | (Step::Swap, Outcome::Conflict | Outcome::NotFound) => {
-                self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.port));
+                self.restore_ask(key, job, Step::ReadPort, |job| Action::GetHostPort(job.spot));
             }
             (Step::WriteStatus, Outcome::Claim(_)) => {
                 job.notice.take().into_iter().for_each(|notice| self.say(Action::Tell(notice)));
@@ -91,11 +102,22 @@ impl Core {
     /// No HostPort stands: it is made again, if the class still hands the number out.
     fn restore_makes(&mut self, key: &Key, job: Restore) {
         let Some(claim) = &job.claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
-        match self.class_again(claim, job.port) {
+        match self.class_again(claim, job.spot) {
+            Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
+            Ok(_) if self.known.may_have_other_form(job.spot) => {
+                self.restore_ask(key, job, Step::ReadOther, |job| read_other(job.spot));
+            }
+            Ok(_) => self.restore_creates(key, job),
+        }
+    }
+
+    fn restore_creates(&mut self, key: &Key, job: Restore) {
+        let Some(claim) = &job.claim else { return self.finish_claim_job(key, ClaimJob::Restore(job)) };
+        match self.class_again(claim, job.spot) {
             Err(trouble) => self.write_lost(key, job, trouble.as_lost()),
             Ok(class) => {
                 let block = claim.run().and_then(Run::block);
-                let new = self.new_hostport(job.port, &class, key, &job.uid, block);
+                let new = self.new_hostport(job.spot, &class, key, &job.uid, block);
                 self.restore_ask(key, job, Step::Create, |_| Action::CreateHostPort(new));
             }
         }
@@ -110,7 +132,7 @@ impl Core {
             return self.restored(key, job, hostport);
         }
         if !self.may_take(&claim, hostport) {
-            let trouble = Trouble::lost(job.port);
+            let trouble = Trouble::lost(job.spot.port());
             return self.write_lost(key, job, trouble);
         }
         job.swap = Some((hostport.uid.clone(), hostport.version));
@@ -125,7 +147,7 @@ impl Core {
     }
 
     pub(super) fn restore_sees_pods(&mut self, key: &Key, job: Restore, pods: Result<&[Pod], &Outcome>) {
-        if pods.is_ok_and(|pods| !carried_outside(pods, &[job.port], &key.namespace)) {
+        if pods.is_ok_and(|pods| !self.is_carried_outside(pods, &[job.spot], key)) {
             self.restore_swap(key, job);
         } else {
             self.end_later(key, ClaimJob::Restore(job), AGAIN);
@@ -138,15 +160,15 @@ impl Core {
         };
         let block = job.claim.as_ref().and_then(|claim| claim.run()).and_then(Run::block);
         let change = HostPortChange::Bind { key: key.clone(), uid: job.uid.clone(), block };
-        let action = Action::PatchHostPort { port: job.port, uid, version, change };
+        let action = Action::PatchHostPort { spot: job.spot, uid, version, change };
         self.restore_ask(key, job, Step::Swap, |_| action);
     }
 
     /// The number is back. A Bound claim says so already; a Lost one is told, once it has all of its numbers.
     fn restored(&mut self, key: &Key, job: Restore, hostport: &HostPort) {
-        let held = |port| self.known.hostport(port).is_some_and(|it| it.is_held_by(&job.uid));
+        let held = |spot| self.known.hostport(spot).is_some_and(|it| it.is_held_by(&job.uid));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
-        let claim = claim.filter(|claim| claim.numbers().all(held));
+        let claim = claim.filter(|claim| claim.spots().all(held));
         let Some((claim, run)) = claim.and_then(|claim| Some((claim, claim.run()?))) else {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16, sync::Arc, time::Duration};
 
-use allocator::{Port, PortRange};
+use allocator::{Port, PortRange, Scope, Spot};
 use crds::{
     Block, ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
     names::{
         ANNOTATION_DEFAULT_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_PREFERRED_PORT,
         ANNOTATION_SCALED_WITH, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, LABEL_FOR_OWNER, LABEL_GIVEN, LABEL_MADE,
-        MADE_BY_NAME, MADE_FOR_POD, QUOTA_PORTS,
+        LABEL_POD_PORT, MADE_BY_NAME, MADE_FOR_POD, QUOTA_PORTS,
     },
 };
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ use crate::{
         Admits, Claim, Class, Holder, HostPort, Key, Made, Namespace, Ordinal, Own, Owner, Pod, Quota, Ready,
         Run, Service, Truth, Uid, Version,
     },
-    text::{ClaimStatus, ClassStatus, Condition, claim_digest, class_digest},
+    text::{ClaimStatus, ClassStatus, Condition, UNLIMITED, claim_digest, class_digest},
 };
 
 /// Why an object cannot be used.
@@ -83,11 +83,13 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             ready.map(|it| Ready { status: truth(&it.status), since: it.last_transition_time.0.as_second() });
         // A status with a number that is none was written by someone else; as none, it is written anew.
         let named = status.port.and_then(|number| port(number).ok());
+        let spot = status.host_port_name.as_deref().and_then(|name| name.parse::<Spot>().ok());
+        let slot = spot.filter(|spot| Some(spot.port()) == named).and_then(Spot::slot);
         let status_digest = claim_digest(
             status.observed_generation,
             status.phase,
             status.host_port_class_name.as_deref(),
-            named.map(|first| Run { first, count: status.count.unwrap_or(1) }),
+            named.map(|first| Run { first, count: status.count.unwrap_or(1), slot }),
             status.conditions.iter().map(words),
         );
         Ok(Self {
@@ -103,12 +105,13 @@ impl TryFrom<SlimHostPortClaim> for Claim {
             class: spec.host_port_class_name.map(Into::into),
             wanted: match (spec.port, &spec.host_port_name) {
                 (Some(number), _) => Some(port(number)?),
-                (None, name) => name.as_deref().and_then(number_of),
+                (None, name) => name.as_deref().and_then(|name| Some(name.parse::<Spot>().ok()?.port())),
             },
             hostport_name: spec.host_port_name.map(Into::into),
             count: spec.count.unwrap_or(1),
             phase: status.phase,
             port: named,
+            slot,
             used_class: status.host_port_class_name.map(Into::into),
             ready,
             status_digest,
@@ -161,6 +164,7 @@ impl TryFrom<SlimHostPort> for HostPort {
 
     fn try_from(hostport: SlimHostPort) -> Result<Self, Senseless> {
         let SlimHostPort { metadata: meta, spec } = hostport;
+        let number = port(spec.port)?;
         let (mut holder, mut kept_for) = (None, None);
         if let Some(claim) = spec.claim_ref {
             let key = Key::new(&claim.namespace, &claim.name);
@@ -170,7 +174,7 @@ impl TryFrom<SlimHostPort> for HostPort {
             }
         }
         Ok(Self {
-            port: port(spec.port)?,
+            spot: spec.slot.map_or(port(spec.port)?.into(), |slot| Spot::slot_of(number, slot)),
             uid: uid(&meta)?,
             version: version(&meta)?,
             class: spec.class.into(),
@@ -182,6 +186,7 @@ impl TryFrom<SlimHostPort> for HostPort {
             reuse_delay: spec.reuse_delay.map(ReuseDelay::get),
             released_at: spec.released_at.map(|time| time.0.as_millisecond()),
             held_by: spec.held_by.map(Into::into),
+            takeovers: spec.takeovers.unwrap_or_default(),
         })
     }
 }
@@ -221,6 +226,10 @@ impl TryFrom<SlimPod> for Pod {
         };
         let containers = spec.containers.iter().chain(&spec.init_containers);
         let ports = containers.flat_map(|container| container.ports.iter().map(number));
+        let serves = pod.metadata.labels.iter().flatten().filter_map(|(label, claim)| {
+            let number = label.strip_prefix(LABEL_POD_PORT)?.parse::<u16>().ok().and_then(Port::new)?;
+            Some((number, claim.as_str().into()))
+        });
         let claims = pod
             .metadata
             .annotations
@@ -233,7 +242,8 @@ impl TryFrom<SlimPod> for Pod {
             true => None,
             false => Some(Box::new(Own { uid: uid(&pod.metadata)?, claims })),
         };
-        Ok(Self { key: key(&pod.metadata)?, ports: distinct(ports), own })
+        let serves = serves.collect();
+        Ok(Self { key: key(&pod.metadata)?, ports: distinct(ports), serves, own })
     }
 }
 
@@ -282,7 +292,7 @@ impl TryFrom<HostPortClass> for Class {
             status.allocated,
             status.released,
             status.foreign,
-            status.free,
+            status.free.unwrap_or(UNLIMITED),
             status.reserved,
             status.waiting,
         ];
@@ -310,6 +320,10 @@ impl TryFrom<HostPortClass> for Class {
             pools,
             exclude,
             strategy: spec.strategy,
+            scope: match spec.scope {
+                crds::Scope::Cluster => Scope::Cluster,
+                crds::Scope::Node => Scope::Node { most: spec.max_nodes },
+            },
             policy: spec.reclaim_policy,
             reuse_delay: spec.reuse_delay.get(),
             allow_reserved: spec.allow_reserved,
@@ -330,7 +344,7 @@ impl TryFrom<HostPortClass> for Class {
 /// The HostPort that is created for a claim.
 pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
     let spec = HostPortSpec {
-        port: crds::Port::from(NonZeroU16::from(new.port)),
+        port: crds::Port::from(NonZeroU16::from(new.spot.port())),
         class: new.class.to_string(),
         claim_ref: Some(ClaimRef {
             namespace: new.key.namespace.to_string(),
@@ -339,15 +353,18 @@ pub(super) fn hostport_of(new: &NewHostPort) -> ApiHostPort {
         }),
         block: new.block.map(|first| Block {
             first: crds::Port::from(NonZeroU16::from(first)),
-            index: new.port.get() - first.get(),
+            index: new.spot.port().get() - first.get(),
         }),
+        scope: if new.spot.is_whole() { crds::Scope::Cluster } else { crds::Scope::Node },
+        slot: new.spot.slot(),
         reclaim_policy: new.policy,
         reuse_delay: None,
         released_at: None,
         held_by: None,
+        takeovers: None,
         phase: HostPortPhase::Bound,
     };
-    let mut hostport = ApiHostPort::new(&new.port.to_string(), spec);
+    let mut hostport = ApiHostPort::new(&new.spot.to_string(), spec);
     hostport.metadata.labels = Some(labels_of(&new.class, &new.key.namespace));
     hostport
 }
@@ -361,13 +378,13 @@ fn labels_of(class: &str, namespace: &str) -> BTreeMap<String, String> {
 }
 
 /// The merge patch of a compare-and-swap: it hits this version only.
-pub(super) fn merge_patch_of(port: Port, version: Version, change: &HostPortChange) -> Value {
+pub(super) fn merge_patch_of(spot: Spot, version: Version, change: &HostPortChange) -> Value {
     let phase = change.phase().as_str();
     let (spec, namespace) = match change {
         HostPortChange::Bind { key, uid, block } => (
             json!({
                 "claimRef": { "namespace": &*key.namespace, "name": &*key.name, "uid": &**uid },
-                "block": block.map(|first| json!({ "first": first.get(), "index": port.get() - first.get() })),
+                "block": block.map(|first| json!({ "first": first.get(), "index": spot.port().get() - first.get() })),
                 "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null,
             }),
             Some(Some(&*key.namespace)),
@@ -382,6 +399,7 @@ pub(super) fn merge_patch_of(port: Port, version: Version, change: &HostPortChan
             None,
         ),
         HostPortChange::Hold { by } => (json!({ "heldBy": &**by }), None),
+        HostPortChange::TakeOver { count } => (json!({ "takeovers": count }), None),
         HostPortChange::Clear => (
             json!({ "claimRef": null, "block": null, "phase": phase, "releasedAt": null, "reuseDelay": null, "heldBy": null }),
             Some(None),
@@ -418,6 +436,7 @@ pub(super) fn claim_status_patch(version: Version, status: &ClaimStatus) -> Valu
             "phase": status.phase,
             "hostPortClassName": status.class.as_deref(),
             "port": status.run.map(|run| run.first.get()),
+            "hostPortName": status.run.filter(|run| run.slot.is_some()).and_then(|run| run.member(0)).map(|spot| spot.to_string()),
             "count": status.run.map(|run| run.count),
             "ports": status.run.map(|run| run.to_string()),
             "conditions": conditions(&status.conditions, status.generation, since),
@@ -437,7 +456,8 @@ pub(super) fn class_status_patch(status: &ClassStatus) -> Value {
             "allocated": status.counts.allocated,
             "released": status.counts.released,
             "foreign": status.counts.foreign,
-            "free": status.counts.free,
+            "free": status.free(),
+            "room": status.room(),
             "reserved": status.counts.reserved,
             "waiting": status.waiting,
             "conditions": conditions(&status.conditions, status.generation, since),

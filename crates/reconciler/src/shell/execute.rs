@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Outcome},
-    seen::{Pod, Version},
+    seen::{HostPort, Pod, Version},
 };
 
 /// How long one attempt may take, with all the waits in it that the API server asks for (429, Retry-After): the client
@@ -117,8 +117,17 @@ impl Inner {
                 let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
                 claim(api.get(&key.name).await?)
             }
-            Action::GetHostPort(port) => {
-                hostport(Api::<SlimHostPort>::all(client).get(&port.to_string()).await?)
+            Action::GetHostPort(spot) => {
+                hostport(Api::<SlimHostPort>::all(client).get(&spot.to_string()).await?)
+            }
+            Action::ListSlots(port) => {
+                // No resourceVersion: a consistent read.
+                let params = ListParams::default().fields(&format!("spec.port={port}"));
+                let found = Api::<SlimHostPort>::all(client).list(&params).await?.items.into_iter();
+                let found: Result<Vec<HostPort>, _> = found.map(HostPort::try_from).collect();
+                let mut found = found.map_err(|error| senseless(&error))?;
+                found.retain(|hostport| !hostport.spot.is_whole());
+                Ok(Outcome::HostPorts(found))
             }
             Action::ListPods(namespace) => {
                 let api = match namespace {
@@ -139,16 +148,16 @@ impl Inner {
                 let request = request.create(&PostParams::default(), body).map_err(Error::BuildRequest)?;
                 hostport(client.request(request).await?)
             }
-            Action::PatchHostPort { port, version, change, .. } => {
+            Action::PatchHostPort { spot, version, change, .. } => {
                 let api = Api::<SlimHostPort>::all(client);
-                let patch = Patch::Merge(merge_patch_of(*port, *version, change));
-                hostport(api.patch(&port.to_string(), &merge, &patch).await?)
+                let patch = Patch::Merge(merge_patch_of(*spot, *version, change));
+                hostport(api.patch(&spot.to_string(), &merge, &patch).await?)
             }
-            Action::DeleteHostPort { port, uid, version } => {
+            Action::DeleteHostPort { spot, uid, version } => {
                 let preconditions =
                     Preconditions { uid: Some(uid.to_string()), resource_version: Some(version.to_string()) };
                 let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-                Api::<SlimHostPort>::all(client).delete(&port.to_string(), &params).await?;
+                Api::<SlimHostPort>::all(client).delete(&spot.to_string(), &params).await?;
                 Ok(Outcome::Done)
             }
             Action::PatchClaimStatus { key, version, status } => {
@@ -205,7 +214,7 @@ impl Inner {
             Deed::Release => {}
         }
         let (claim, uid) = line.holder.as_ref().map(|(key, uid)| (key.to_string(), uid.to_string())).unzip();
-        tracing::info!(target: "audit", deed, port = line.port.get(), class = %line.class, claim, uid);
+        tracing::info!(target: "audit", deed, port = %line.spot, class = %line.class, claim, uid);
     }
 }
 
@@ -280,6 +289,7 @@ impl Outcome {
         match self {
             Outcome::Claim(_)
             | Outcome::HostPort(_)
+            | Outcome::HostPorts(_)
             | Outcome::Class(_)
             | Outcome::Pods(_)
             | Outcome::StatefulSet { .. }
@@ -297,6 +307,7 @@ fn name(action: &Action) -> &'static str {
     match action {
         Action::GetClaim(_) => "get_claim",
         Action::GetHostPort(_) => "get_hostport",
+        Action::ListSlots(_) => "list_slots",
         Action::ListPods(_) => "list_pods",
         Action::CreateHostPort(_) => "create_hostport",
         Action::PatchHostPort { .. } => "patch_hostport",

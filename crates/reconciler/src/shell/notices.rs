@@ -96,10 +96,10 @@ fn subject(subject: Subject) -> ObjectReference {
             uid: Some(uid.to_string()),
             ..ObjectReference::default()
         },
-        Subject::HostPort { port, uid } => ObjectReference {
+        Subject::HostPort { spot, uid } => ObjectReference {
             api_version: Some(HostPort::api_version(&()).into_owned()),
             kind: Some(HostPort::kind(&()).into_owned()),
-            name: Some(port.to_string()),
+            name: Some(spot.to_string()),
             uid: Some(uid.to_string()),
             ..ObjectReference::default()
         },

@@ -50,6 +50,7 @@ pub(super) struct ClaimStatus {
     pub(super) phase: ClaimPhase,
     pub(super) host_port_class_name: Option<String>,
     pub(super) port: Option<i64>,
+    pub(super) host_port_name: Option<String>,
     pub(super) count: Option<u16>,
     pub(super) conditions: Vec<Condition>,
 }
@@ -80,6 +81,8 @@ pub(super) struct SlimHostPort {
 pub(super) struct PortSpec {
     pub(super) port: i64,
     pub(super) class: String,
+    pub(super) slot: Option<u32>,
+    pub(super) takeovers: Option<u32>,
     pub(super) claim_ref: Option<ClaimRef>,
     pub(super) block: Option<Block>,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! What administrators do: classes, and HostPorts by hand.
 
-use allocator::Port;
+use allocator::Spot;
 use crds::{HostPortPhase, ReclaimPolicy};
 use reconciler::seen::{Class, HostPort, Key, Version};
 
@@ -52,17 +52,17 @@ impl World {
     }
 
     /// A HostPort made by hand: whoever asks for the class may have it, or the claim that it is kept for.
-    pub fn make_hostport(&mut self, number: Port, class: &str, policy: ReclaimPolicy, kept_for: Option<Key>) {
-        if self.server.hostports.contains_key(&number) {
+    pub fn make_hostport(&mut self, spot: Spot, class: &str, policy: ReclaimPolicy, kept_for: Option<Key>) {
+        if self.server.hostports.contains_key(&spot) {
             return;
         }
         self.tally.hit(Fault::HostPortMade);
         self.people(
-            || format!("admin makes HostPort {number} of {class} {policy:?} for {kept_for:?}"),
+            || format!("admin makes HostPort {spot} of {class} {policy:?} for {kept_for:?}"),
             |server| {
                 let uid = server.new_uid("hp");
                 server.put_hostport(HostPort {
-                    port: number,
+                    spot,
                     uid,
                     version: Version(0),
                     class: class.into(),
@@ -74,37 +74,35 @@ impl World {
                     reuse_delay: None,
                     released_at: None,
                     held_by: None,
+                    takeovers: 0,
                 });
             },
         );
     }
 
-    pub fn delete_hostport(&mut self, number: Port) {
-        if self.server.hostports.contains_key(&number) {
+    pub fn delete_hostport(&mut self, spot: Spot) {
+        if self.server.hostports.contains_key(&spot) {
             self.tally.hit(Fault::HostPortDeleted);
-            self.judge.hand_deleted(number, &mut self.admissions);
-            self.people(
-                || format!("admin deletes HostPort {number}"),
-                |server| server.remove_hostport(number),
-            );
-            self.judge.forget(number);
+            self.judge.hand_deleted(spot, &mut self.admissions);
+            self.people(|| format!("admin deletes HostPort {spot}"), |server| server.remove_hostport(spot));
+            self.judge.forget(spot);
         }
     }
 
-    fn edit_hostport(&mut self, number: Port, what: &str, edit: impl FnOnce(&mut HostPort, i64)) -> bool {
-        let Some(before) = self.server.hostports.get(&number).cloned() else { return false };
+    fn edit_hostport(&mut self, spot: Spot, what: &str, edit: impl FnOnce(&mut HostPort, i64)) -> bool {
+        let Some(before) = self.server.hostports.get(&spot).cloned() else { return false };
         let mut after = before.clone();
         edit(&mut after, self.server.now);
         if after == before || broken_rule(&before, &after).is_some() {
             return false;
         }
-        self.people(|| format!("admin {what} HostPort {number}"), |server| drop(server.put_hostport(after)));
+        self.people(|| format!("admin {what} HostPort {spot}"), |server| drop(server.put_hostport(after)));
         true
     }
 
     /// An administrator says that the claim of a Bound HostPort is gone.
-    pub fn edit_to_released(&mut self, number: Port) {
-        let edited = self.edit_hostport(number, "edits to Released:", |hostport, now| {
+    pub fn edit_to_released(&mut self, spot: Spot) {
+        let edited = self.edit_hostport(spot, "edits to Released:", |hostport, now| {
             hostport.phase = HostPortPhase::Released;
             hostport.released_at.get_or_insert(now);
         });
@@ -114,11 +112,11 @@ impl World {
     }
 
     /// `kubectl patch hp … remove /spec/claimRef`; phase and releasedAt are left to the controller or not.
-    pub fn clear_claim_ref(&mut self, number: Port, tidy: bool) {
-        if self.server.hostports.get(&number).is_some_and(|it| it.phase == HostPortPhase::Released) {
-            self.judge.cleared(number, &mut self.admissions);
+    pub fn clear_claim_ref(&mut self, spot: Spot, tidy: bool) {
+        if self.server.hostports.get(&spot).is_some_and(|it| it.phase == HostPortPhase::Released) {
+            self.judge.cleared(spot, &mut self.admissions);
         }
-        let cleared = self.edit_hostport(number, "clears claimRef of", |hostport, _| {
+        let cleared = self.edit_hostport(spot, "clears claimRef of", |hostport, _| {
             if hostport.phase == HostPortPhase::Released && hostport.holder.take().is_some() && tidy {
                 hostport.phase = HostPortPhase::Available;
                 (hostport.released_at, hostport.reuse_delay, hostport.held_by) = (None, None, None);
@@ -127,8 +125,8 @@ impl World {
         if cleared {
             self.tally.hit(Fault::ClaimRefCleared);
         }
-        if self.server.hostports.get(&number).is_some_and(|it| it.holder.is_none()) {
-            self.judge.forget(number);
+        if self.server.hostports.get(&spot).is_some_and(|it| it.holder.is_none()) {
+            self.judge.forget(spot);
         }
     }
 }

@@ -19,6 +19,12 @@ pub fn port(number: u16) -> Port {
     Port::new(number).expect("a port is not 0")
 }
 
+/// The number as the name of a HostPort.
+#[cfg(test)]
+pub fn spot(number: u16) -> allocator::Spot {
+    port(number).into()
+}
+
 pub fn range(start: u16, end: u16) -> PortRange {
     PortRange::new(port(start), port(end)).expect("start is not above end")
 }
@@ -35,6 +41,7 @@ pub fn class(name: &str, start: u16, end: u16) -> Class {
         pools: vec![range(start, end)],
         exclude: vec![],
         strategy: Strategy::Sequential,
+        scope: allocator::Scope::Cluster,
         policy: ReclaimPolicy::Delete,
         reuse_delay: Duration::from_secs(60),
         allow_reserved: false,

@@ -1,6 +1,6 @@
 //! What tenants do: create, delete, recreate and rename claims, force finalizers off, write statuses by hand.
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use crds::ClaimPhase;
 use reconciler::seen::{Claim, Key, Run, Version};
 
@@ -14,7 +14,7 @@ use crate::{
 /// Which numbers a claim asks for.
 #[derive(Clone, Copy, Default)]
 struct Wish {
-    wanted: Option<Port>,
+    wanted: Option<Spot>,
     /// By `hostPortName`.
     by_name: bool,
     preferred: Option<Port>,
@@ -27,8 +27,8 @@ impl World {
     }
 
     /// A claim with `hostPortName`.
-    pub fn create_named(&mut self, key: &Key, class: Option<&str>, number: u16) {
-        self.create(key, class, Wish { wanted: Some(port(number)), by_name: true, preferred: None }, 1);
+    pub fn create_named(&mut self, key: &Key, class: Option<&str>, spot: Spot) {
+        self.create(key, class, Wish { wanted: Some(spot), by_name: true, preferred: None }, 1);
     }
 
     /// A claim for any numbers that would rather have these: admission makes such claims for fleets.
@@ -37,7 +37,8 @@ impl World {
     }
 
     pub fn create_block(&mut self, key: &Key, class: Option<&str>, wanted: Option<u16>, count: u16) {
-        self.create(key, class, Wish { wanted: wanted.map(port), ..Wish::default() }, count);
+        let wanted = wanted.map(|number| port(number).into());
+        self.create(key, class, Wish { wanted, ..Wish::default() }, count);
     }
 
     fn create(&mut self, key: &Key, class: Option<&str>, wish: Wish, count: u16) {
@@ -66,13 +67,14 @@ impl World {
                     deleting: false,
                     finalizers: vec![],
                     class: class.map(Into::into),
-                    wanted,
-                    hostport_name: wanted.filter(|_| by_name).map(|number| number.to_string().into()),
+                    wanted: wanted.map(Spot::port),
+                    hostport_name: wanted.filter(|_| by_name).map(|spot| spot.to_string().into()),
                     count,
                     preferred,
                     made: None,
                     phase: ClaimPhase::Pending,
                     port: None,
+                    slot: None,
                     used_class: None,
                     ready: None,
                     status_digest: 0,
@@ -116,8 +118,9 @@ impl World {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.delete_claim(key);
         self.strip_finalizers(key);
+        let wanted = claim.wanted_spot().or(claim.wanted.map(Spot::whole));
         let by_name = claim.hostport_name.is_some();
-        let wish = Wish { wanted: claim.wanted, by_name, preferred: claim.preferred };
+        let wish = Wish { wanted, by_name, preferred: claim.preferred };
         self.create(key, claim.class.as_deref(), wish, claim.count);
     }
 
@@ -136,17 +139,17 @@ impl World {
     }
 
     /// A tenant with rights on `/status` writes it.
-    pub fn tamper(&mut self, key: &Key, phase: ClaimPhase, number: Option<u16>) {
+    pub fn tamper(&mut self, key: &Key, phase: ClaimPhase, spot: Option<Spot>) {
         let Some(claim) = self.server.claims.get(key).cloned() else { return };
         self.tally.hit(Fault::Tampered);
         self.judge.tampered.insert(claim.uid.clone());
         let uid = claim.uid.clone();
         self.people(
-            || format!("tenant writes status of {key}={uid}: {phase:?} {number:?}"),
+            || format!("tenant writes status of {key}={uid}: {phase:?} {spot:?}"),
             |server| {
                 let mut status = server.claim_status[key].clone();
                 status.phase = phase;
-                status.run = number.map(port).and_then(|first| Run::new(first, claim.count));
+                status.run = spot.and_then(|first| Run::at(first, claim.count));
                 server.put_claim(with_status(claim, &status));
                 server.claim_status.insert(key.clone(), status);
             },

@@ -8,11 +8,29 @@ use crate::{admission::put_pod, faults::Fault, server::Changed, world::World};
 impl World {
     /// A pod of another namespace with a hostPort that nobody asked for.
     pub fn run_raw_pod(&mut self, key: &Key, number: u16) {
-        let pod = Pod { key: key.clone(), ports: Box::new([port(number)]), own: None };
+        let ports = Box::new([port(number)]);
+        let pod = Pod { key: key.clone(), ports, serves: Box::default(), own: None };
         if !self.server.pods.contains_key(key) {
             self.tally.hit(Fault::RawPod);
             self.people(|| format!("raw pod {key} runs on {number}"), |server| put_pod(server, pod));
         }
+    }
+
+    /// A tenant takes the label off a running pod by which it is known whose slot it needs.
+    pub fn strip_label(&mut self, key: &Key) {
+        let Some(pod) = self.server.pods.get(key).filter(|pod| !pod.serves.is_empty()).cloned() else {
+            return;
+        };
+        self.tally.hit(Fault::LabelTaken);
+        self.people(
+            || format!("tenant takes the label off pod {key}"),
+            |server| {
+                let after = Pod { serves: Box::default(), ..pod.clone() };
+                server.pods.insert(key.clone(), after.clone());
+                server.bump();
+                server.changes.push(Changed::Pod(Some(pod), Some(after)));
+            },
+        );
     }
 
     pub fn end_pod(&mut self, key: &Key) {

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use allocator::Port;
+use allocator::{Port, Spot};
 use reconciler::{
     seen::{
         Change, Claim, Class, Event, HostPort, Key, Labels, Namespace, Pod, Quota, Service, Uid, Version,
@@ -47,7 +47,7 @@ pub struct Store {
     revision: u64,
     pub claims: BTreeMap<Key, Claim>,
     pub claim_status: BTreeMap<Key, ClaimStatus>,
-    pub hostports: BTreeMap<Port, HostPort>,
+    pub hostports: BTreeMap<Spot, HostPort>,
     pub pods: BTreeMap<Key, Pod>,
     pub services: BTreeMap<Key, Service>,
     pub classes: BTreeMap<Arc<str>, Class>,
@@ -137,13 +137,13 @@ impl Server {
 
     pub fn put_hostport(&mut self, mut hostport: HostPort) -> HostPort {
         hostport.version = self.bump();
-        let before = self.hostports.insert(hostport.port, hostport.clone());
+        let before = self.hostports.insert(hostport.spot, hostport.clone());
         self.changes.push(Changed::HostPort(before, Some(hostport.clone())));
         hostport
     }
 
-    pub fn remove_hostport(&mut self, port: Port) {
-        if let Some(before) = self.hostports.remove(&port) {
+    pub fn remove_hostport(&mut self, spot: Spot) {
+        if let Some(before) = self.hostports.remove(&spot) {
             let version = self.bump();
             self.changes.push(Changed::HostPort(Some(HostPort { version, ..before }), None));
         }
@@ -161,11 +161,55 @@ impl Server {
         self.pods.values().filter(|pod| pod.ports.contains(&port)).map(|pod| &pod.key).collect()
     }
 
+    /// Pods that carry the number for no claim that a slot of it stands for.
+    pub fn strangers(&self, port: Port) -> impl Iterator<Item = &Key> {
+        let served = move |pod: &Pod| {
+            let key = pod
+                .serves(port)
+                .map(|claim| Key { namespace: pod.key.namespace.clone(), name: claim.clone() });
+            key.is_some_and(|key| self.slots(port).any(|it| it.claim_key() == Some(&key)))
+        };
+        let strange = move |pod: &&Pod| pod.ports.contains(&port) && !served(pod);
+        self.pods.values().filter(strange).map(|pod| &pod.key)
+    }
+
+    /// The slots of the number that stand.
+    pub fn slots(&self, port: Port) -> impl Iterator<Item = &HostPort> {
+        self.hostports.range(Spot::slot_of(port, 0)..=Spot::slot_of(port, u32::MAX)).map(|(_, it)| it)
+    }
+
+    /// The other form of the name stands.
+    pub fn other_form_stands(&self, spot: Spot) -> bool {
+        match spot.is_whole() {
+            true => self.slots(spot.port()).next().is_some(),
+            false => self.hostports.contains_key(&spot.port().into()),
+        }
+    }
+
+    /// A pod of its namespace uses the HostPort; of a slot: for its claim.
+    pub fn is_used(&self, it: &HostPort) -> bool {
+        let port = it.spot.port();
+        let uses = |pod: &Pod| {
+            let claim = it.claim_key();
+            claim.is_some_and(|key| {
+                key.namespace == pod.key.namespace
+                    && (it.spot.is_whole() || pod.serves(port) == Some(&key.name))
+            })
+        };
+        self.pods.values().any(|pod| pod.ports.contains(&port) && uses(pod))
+    }
+
     /// Someone outside the namespace uses the number.
-    pub fn is_foreign(&self, port: Port, namespace: &str) -> bool {
+    pub fn is_foreign(&self, spot: Spot, namespace: &str) -> bool {
+        let port = spot.port();
+        if self.services.values().any(|service| service.ports.contains(&port)) {
+            return true;
+        }
+        if !spot.is_whole() {
+            return self.strangers(port).any(|pod| *pod.namespace != *namespace);
+        }
         let mut others = self.pods.values().filter(|pod| &*pod.key.namespace != namespace);
-        self.services.values().any(|service| service.ports.contains(&port))
-            || others.any(|pod| pod.ports.contains(&port))
+        others.any(|pod| pod.ports.contains(&port))
     }
 
     /// Tells everything of a kind, as a watch that begins does.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use allocator::Port;
+use allocator::Spot;
 use crds::HostPortPhase;
 use reconciler::{
     action::{Action, HostPortChange, NewHostPort, Outcome},
@@ -18,22 +18,23 @@ impl Server {
     pub fn request(&mut self, action: &Action) -> Outcome {
         match action {
             Action::GetClaim(key) => claim_or_404(self.claims.get(key)),
-            Action::GetHostPort(port) => hostport_or_404(self.hostports.get(port)),
+            Action::GetHostPort(spot) => hostport_or_404(self.hostports.get(spot)),
+            Action::ListSlots(port) => Outcome::HostPorts(self.slots(*port).cloned().collect()),
             Action::ListPods(namespace) => {
                 let of = |pod: &&Pod| namespace.as_ref().is_none_or(|it| *it == pod.key.namespace);
                 Outcome::Pods(self.pods.values().filter(of).cloned().collect())
             }
             Action::CreateHostPort(new) => self.create_hostport(new),
-            Action::PatchHostPort { port, uid, version, change } => {
-                match self.precondition(*port, uid, *version) {
+            Action::PatchHostPort { spot, uid, version, change } => {
+                match self.precondition(*spot, uid, *version) {
                     Err(outcome) => outcome,
                     Ok(before) => self.patch_hostport(&before, change),
                 }
             }
-            Action::DeleteHostPort { port, uid, version } => match self.precondition(*port, uid, *version) {
+            Action::DeleteHostPort { spot, uid, version } => match self.precondition(*spot, uid, *version) {
                 Err(outcome) => outcome,
                 Ok(_) => {
-                    self.remove_hostport(*port);
+                    self.remove_hostport(*spot);
                     Outcome::Done
                 }
             },
@@ -60,8 +61,8 @@ impl Server {
     }
 
     /// As the API server has it: no uid, or resourceVersion 0, asks for nothing.
-    fn precondition(&self, port: Port, uid: &Uid, version: Version) -> Result<HostPort, Outcome> {
-        match self.hostports.get(&port) {
+    fn precondition(&self, spot: Spot, uid: &Uid, version: Version) -> Result<HostPort, Outcome> {
+        match self.hostports.get(&spot) {
             None => Err(Outcome::NotFound),
             Some(it) if !uid.is_empty() && it.uid != *uid => Err(Outcome::Conflict),
             Some(it) if !meets(it.version, version) => Err(Outcome::Conflict),
@@ -70,14 +71,14 @@ impl Server {
     }
 
     fn create_hostport(&mut self, new: &NewHostPort) -> Outcome {
-        if self.hostports.contains_key(&new.port) {
+        if self.hostports.contains_key(&new.spot) {
             return Outcome::Exists;
         }
         if new.class.is_empty() {
-            return self.refuse(format!("HostPort {} without a class", new.port));
+            return self.refuse(format!("HostPort {} without a class", new.spot));
         }
         let hostport = HostPort {
-            port: new.port,
+            spot: new.spot,
             uid: self.new_uid("hp"),
             version: Version(0),
             class: new.class.clone(),
@@ -89,6 +90,7 @@ impl Server {
             reuse_delay: None,
             released_at: None,
             held_by: None,
+            takeovers: 0,
         };
         Outcome::HostPort(Box::new(self.put_hostport(hostport)))
     }
@@ -107,13 +109,14 @@ impl Server {
                 after.held_by = held_by.clone();
             }
             HostPortChange::Hold { by } => after.held_by = Some(by.clone()),
+            HostPortChange::TakeOver { count } => after.takeovers = *count,
             HostPortChange::Clear => {
                 (after.holder, after.kept_for, after.block) = (None, None, None);
                 (after.released_at, after.reuse_delay, after.held_by) = (None, None, None);
             }
         }
         match broken_rule(before, &after) {
-            Some(rule) => self.refuse(format!("HostPort {}: {rule}", after.port)),
+            Some(rule) => self.refuse(format!("HostPort {}: {rule}", after.spot)),
             None => Outcome::HostPort(Box::new(self.put_hostport(after))),
         }
     }

@@ -12,6 +12,7 @@ pub fn with_status(claim: Claim, status: &ClaimStatus) -> Claim {
     Claim {
         phase: status.phase,
         port: status.run.map(|run| run.first),
+        slot: status.run.and_then(|run| run.slot),
         used_class: status.class.clone(),
         ready: ready.map(|ready| Ready { status: ready.status, since: status.ready_since }),
         status_digest: status.digest(),

@@ -9,7 +9,7 @@ use reconciler::{
 };
 
 use crate::{
-    people::{class, key, port},
+    people::{class, key, spot},
     server::KINDS,
     world::World,
 };
@@ -184,7 +184,7 @@ impl World {
     }
 
     pub fn number(&self, name: &str) -> Option<u16> {
-        self.stored(name).named().map(allocator::Port::get)
+        self.stored(name).named().map(|spot| spot.port().get())
     }
 
     pub fn reason(&self, name: &str) -> &'static str {
@@ -200,7 +200,7 @@ impl World {
     }
 
     pub fn hostport(&self, number: u16) -> Option<&HostPort> {
-        self.server.hostports.get(&port(number))
+        self.server.hostports.get(&spot(number))
     }
 
     /// The claim whose uid is in the claimRef.

@@ -6,7 +6,7 @@ use reconciler::action::{Action, ActionId, Outcome};
 
 use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_status};
 use crate::{
-    people::{key, port},
+    people::{key, spot},
     world::World,
 };
 
@@ -122,7 +122,7 @@ pub fn a_member_of_another_block() -> Option<String> {
 
     let claim = world.stored("shop/a");
     let part = |port| world.server.hostports.get(&port);
-    if claim.numbers().filter_map(part).any(|it| Some(it.first()) != claim.named()) {
+    if claim.spots().filter_map(part).any(|it| Some(it.first().into()) != claim.named()) {
         world.judge.accuse("C6: shop/a is Bound to parts of two blocks".to_owned());
     }
     verdict(world)
@@ -193,7 +193,7 @@ pub fn a_status_written_again_while_its_block_is_undone() -> Option<String> {
 pub fn a_promised_number_holds_nobody_up() -> Option<String> {
     let mut world = cluster(9000, 9001, 1);
     world.bound_claim("shop/a");
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.hears(0, HOSTPORTS);
     let read = world.until_deaf(0, |action| matches!(action, Action::GetHostPort(_)));
     world.answer(0, read, Outcome::Refused("no rights today".to_owned()));
@@ -212,7 +212,7 @@ pub fn a_promised_number_is_kept_for_its_claim() -> Option<String> {
     let mut world = cluster(9000, 9000, 1);
     world.judge.alone = true;
     world.bound_claim("shop/a");
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.hears(0, HOSTPORTS);
     let read = world.until_deaf(0, |action| matches!(action, Action::GetHostPort(_)));
     world.answer(0, read, Outcome::Refused("no rights today".to_owned()));

@@ -5,7 +5,7 @@ use reconciler::action::{Action, ActionId, Outcome};
 
 use super::drive::{CLAIMS, HOSTPORTS, cluster, is_create, is_release, is_status};
 use crate::{
-    people::{key, port, range},
+    people::{key, range, spot},
     world::World,
 };
 
@@ -71,7 +71,7 @@ fn a_hostport_created_and_removed_by_hand_at_once_is_made_again() {
     world.claim("shop/a", None);
     let create = world.until(0, is_create);
     world.land(0, create);
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.hears(0, HOSTPORTS);
 
     world.reply(0, create);
@@ -86,7 +86,7 @@ fn a_late_not_found_does_not_hide_a_newer_hostport() {
     let mut world = cluster(9000, 9000, 2);
     world.claim("shop/a", None);
     world.rest();
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.hears_all(0);
     let read = world.until(0, |action| matches!(action, Action::GetHostPort(_)));
     world.land(0, read);
@@ -148,7 +148,7 @@ fn a_claim_that_met_a_busy_number_is_looked_at_when_it_is_free() {
 fn what_the_api_server_refuses_is_tried_again_only_after_a_pause() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     let create = world.until(0, is_create);
     let asked = world.asked("create");
     world.answer(0, create, Outcome::Refused("no rights today".to_owned()));
@@ -197,7 +197,7 @@ fn a_refused_release_does_not_keep_a_recreated_claim_waiting() {
 fn a_class_counts_right_after_an_attempt_outside_its_pools() {
     let mut world = cluster(9000, 9001, 1);
     world.bound_claim("shop/a");
-    world.tamper(&key("shop/a"), crds::ClaimPhase::Bound, Some(10250));
+    world.tamper(&key("shop/a"), crds::ClaimPhase::Bound, Some(spot(10250)));
     world.until(0, |action| matches!(action, Action::GetHostPort(_)));
     world.asleep(2);
     world.poll(0);

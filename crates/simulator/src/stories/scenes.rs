@@ -6,7 +6,7 @@ use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy};
 
 use super::drive::{HOSTPORTS, cluster};
 use crate::{
-    people::{class, key, port, range},
+    people::{class, key, range, spot},
     world::World,
 };
 
@@ -85,7 +85,7 @@ fn a_tampered_status_makes_no_hostport_outside_the_pools() {
     let mut world = cluster(9000, 9001, 1);
     world.bound_claim("shop/a");
 
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(10250));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(10250)));
     world.rest();
 
     assert_eq!(world.hostport(10250), None);
@@ -103,7 +103,7 @@ fn a_tampered_status_of_a_claim_without_class_is_read_with_the_default_class() {
     world.edit_class("games", |class| class.is_default = true);
     world.create_claim(&key("shop/a"), None, None);
 
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.rest();
 
     assert_eq!(&*world.hostport(9001).unwrap().class, "games");
@@ -115,12 +115,12 @@ fn a_claim_whose_hostport_went_to_another_is_lost_and_comes_back_when_it_is_free
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
     world.tamper(&key("shop/a"), ClaimPhase::Pending, None);
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.claim("voice/b", Some(9000));
     world.hears(0, HOSTPORTS);
     world.rest();
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9000));
-    world.tamper(&key("voice/b"), ClaimPhase::Bound, Some(9000));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9000)));
+    world.tamper(&key("voice/b"), ClaimPhase::Bound, Some(spot(9000)));
     world.rest();
     let (won, lost) =
         if world.phase("shop/a") == ClaimPhase::Lost { ("voice/b", "shop/a") } else { ("shop/a", "voice/b") };
@@ -139,7 +139,7 @@ fn a_lost_claim_does_not_keep_its_number_from_a_claim_that_wants_it() {
     let mut world = cluster(9000, 9001, 1);
     world.create_class(class("media", 9002, 9003));
     world.create_claim(&key("shop/a"), Some("media"), None);
-    world.tamper(&key("shop/a"), ClaimPhase::Lost, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Lost, Some(spot(9001)));
     world.rest();
 
     world.claim("voice/b", Some(9001));
@@ -255,7 +255,7 @@ fn retained_ports_wait_for_an_administrator() {
     assert_eq!((hostport.phase, hostport.policy), (HostPortPhase::Released, ReclaimPolicy::Retain));
     assert_eq!(hostport.held_by.as_deref(), Some("admin (Retain)"));
 
-    world.clear_claim_ref(port(9000), false);
+    world.clear_claim_ref(spot(9000), false);
     world.rest();
     world.seconds(5);
 
@@ -268,7 +268,7 @@ fn surplus_of_a_retaining_class_becomes_available() {
     let mut world = cluster(9000, 9001, 1).retaining();
     world.bound_claim("shop/a");
 
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.seconds(100);
 
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Available);

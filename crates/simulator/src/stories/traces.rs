@@ -6,7 +6,7 @@ use reconciler::action::Action;
 use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_release, is_status};
 use crate::{
     judge::Actor,
-    people::{key, port},
+    people::{key, spot},
 };
 
 #[test]
@@ -28,7 +28,7 @@ fn c1_a_stale_cache_does_not_take_a_recreated_claims_port() {
 fn c1_a_claim_read_before_its_hostport_proves_nothing() {
     let mut world = cluster(9000, 9001, 2);
     world.bound_claim("shop/a");
-    world.edit_to_released(port(9000));
+    world.edit_to_released(spot(9000));
     world.hears_all(1);
     let first_read = *world.controllers[1].requests.first_key_value().unwrap().0;
     world.land(1, first_read);
@@ -97,7 +97,7 @@ fn c4b_a_port_that_a_tampered_status_forsakes_rests_too() {
     world.bound_claim("shop/a");
     world.pod_in_flight("p", "shop/a");
 
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.seconds(30);
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Released);
     world.lands("p");
@@ -116,7 +116,7 @@ fn c5_released_by_mistake_goes_back_to_bound() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");
 
-    world.edit_to_released(port(9000));
+    world.edit_to_released(spot(9000));
     world.rest();
 
     assert_eq!(world.hostport(9000).unwrap().phase, HostPortPhase::Bound);
@@ -129,7 +129,7 @@ fn c5_the_rest_is_counted_from_the_end_of_the_claim() {
     world.judge.skewed = true;
     world.bound_claim("shop/a");
     world.controllers[0].skew = 3_600_000;
-    world.edit_to_released(port(9000));
+    world.edit_to_released(spot(9000));
     world.hears_all(0);
     world.asleep(120);
 
@@ -150,7 +150,7 @@ fn c7_a_hostport_deleted_by_hand_comes_back_though_others_wait() {
     world.claim("voice/c", Some(9000));
     world.rest();
 
-    world.delete_hostport(port(9000));
+    world.delete_hostport(spot(9000));
     world.hears(0, HOSTPORTS);
     world.rest();
 
@@ -169,7 +169,7 @@ fn c8_an_available_port_is_not_given_away_under_a_pod() {
     world.delete_claim(&key("shop/a"));
     world.hears(0, CLAIMS);
     world.finishes(0);
-    world.clear_claim_ref(port(9000), true);
+    world.clear_claim_ref(spot(9000), true);
     world.hears(0, HOSTPORTS);
     world.asleep(5);
     world.finishes_for(0, 5);
@@ -192,8 +192,8 @@ fn c8_a_released_port_of_nobody_is_not_given_away_under_a_pod() {
     world.delete_claim(&key("shop/a"));
     world.hears(0, CLAIMS);
     world.finishes(0);
-    world.tamper(&key("voice/b"), ClaimPhase::Lost, Some(9000));
-    world.clear_claim_ref(port(9000), false); // The phase is left to the controller.
+    world.tamper(&key("voice/b"), ClaimPhase::Lost, Some(spot(9000)));
+    world.clear_claim_ref(spot(9000), false); // The phase is left to the controller.
     world.hears(0, CLAIMS);
     world.hears(0, HOSTPORTS);
     world.finishes_for(0, 5);
@@ -251,7 +251,7 @@ fn a_late_status_of_a_former_leader_changes_no_port() {
     let first = world.until(0, is_status);
     let late = world.controllers[0].requests[&first].action.clone();
     world.kill(0, |_| false);
-    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(9001));
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
     world.rest();
 
     world.late.push((late, Actor::Controller));

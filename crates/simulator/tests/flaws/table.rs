@@ -37,10 +37,12 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "free on the pod cache instead of the LIST",
         file: "release.rs",
-        find: "self.lists.want(Some(namespace), Curious::Port(port));",
-        wrong: "let carrier = self.known.carrier_in(port, &namespace).cloned();
-                let pods: Vec<_> = carrier.map(|key| Pod { key, ports: [port].into(), own: None }).into_iter().collect();
-                self.port_sees_pods(port, Ok(&pods));",
+        find: "self.lists.want(Some(namespace), Curious::Spot(spot));",
+        wrong: "let carrier = self.known.carrier_in(spot.port(), &namespace).cloned();
+                let ports = [spot.port()].into();
+                let pod = |key| Pod { key, ports, serves: Box::default(), own: None };
+                let pods: Vec<_> = carrier.map(pod).into_iter().collect();
+                self.spot_sees_pods(spot, Ok(&pods));",
     },
     Flaw {
         name: "no look at pods before the free",
@@ -51,14 +53,14 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "DELETE without preconditions",
         file: "release.rs",
-        find: "Action::DeleteHostPort { port, uid, version }",
-        wrong: "Action::DeleteHostPort { port, uid: Uid::default(), version: crate::seen::Version(0) }",
+        find: "Action::DeleteHostPort { spot, uid, version }",
+        wrong: "Action::DeleteHostPort { spot, uid: Uid::default(), version: crate::seen::Version(0) }",
     },
     Flaw {
         name: "compare-and-swap to Released without resourceVersion",
         file: "release.rs",
-        find: "Action::PatchHostPort { port, uid, version, change }",
-        wrong: "Action::PatchHostPort { port, uid: Uid::default(), version: crate::seen::Version(0), change }",
+        find: "Action::PatchHostPort { spot, uid, version, change }",
+        wrong: "Action::PatchHostPort { spot, uid: Uid::default(), version: crate::seen::Version(0), change }",
     },
     Flaw {
         name: "compare-and-swap to Bound without resourceVersion",
@@ -123,11 +125,11 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "Lost from the cache (C2)",
         file: "claims.rs",
-        find: "Some(port) if «claim.phase == ClaimPhase::Bound || self.may_come_back(claim)» =>",
+        find: "Some(spot) if «claim.phase == ClaimPhase::Bound || self.may_come_back(claim)» =>",
         wrong: "if claim.phase == ClaimPhase::Bound
-                    && self.known.hostport(port).is_some_and(|it| !self.may_take(claim, it))
+                    && self.known.hostport(spot).is_some_and(|it| !self.may_take(claim, it))
                 {
-                    let conditions = text::troubled(&Trouble::lost(port));
+                    let conditions = text::troubled(&Trouble::lost(spot.port()));
                     let class = claim.used_class.clone();
                     let status = self.status(claim, ClaimPhase::Lost, class, claim.run(), conditions);
                     self.write_status(claim, status, None);
@@ -139,8 +141,8 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "sighting not bound to a version (C3)",
         file: "release.rs",
-        find: "self.sightings.get(&port).filter(|seen| seen.version == hostport.version)",
-        wrong: "self.sightings.get(&port)",
+        find: "self.sightings.get(&spot).filter(|seen| seen.version == hostport.version)",
+        wrong: "self.sightings.get(&spot)",
     },
     Flaw {
         name: "surplus deleted at once (C4)",
@@ -149,7 +151,7 @@ pub const FLAWS: &[Flaw] = &[
                 self.swap(hostport, change, Step::Release);",
         wrong: "if verdict == Verdict::Surplus {
                     let (uid, version) = (hostport.uid.clone(), hostport.version);
-                    self.port_ask(hostport, Step::Free, Action::DeleteHostPort { port, uid, version });
+                    self.spot_ask(hostport, Step::Free, Action::DeleteHostPort { spot, uid, version });
                 } else {
                     let change = self.release_of(&hostport, verdict);
                     self.swap(hostport, change, Step::Release);
@@ -164,13 +166,13 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "a number that a living claim is promised is picked (C7)",
         file: "known/claims.rs",
-        find: "self.ledger.set_promised(port, «promised»)",
+        find: "self.ledger.set_promised(spot, «promised»)",
         wrong: "promised && false",
     },
     Flaw {
         name: "a number that a living claim is promised is free for who wants it (C7)",
         file: "members.rs",
-        find: "match (self.not_in_class(class, port), «self.promised_to_another(claim, port)») {",
+        find: "match (self.not_in_class(class, spot), «self.promised_to_another(claim, spot)») {",
         wrong: "None::<Trouble>",
     },
     Flaw {
@@ -211,7 +213,7 @@ pub const FLAWS: &[Flaw] = &[
                     Some(Asked { asker: Asker::Claim(key), action: Action::CreateHostPort(new), .. }) => {
                         let job = self.claim_jobs.remove(&key);
                         job.into_iter().for_each(|job| self.end_claim_job(job));
-                        self.known.assume(new.port, new.class, new.key.namespace);
+                        self.known.assume(new.spot, new.class, new.key.namespace);
                         self.claims.push(key);
                     }
                     Some(asked) => {
@@ -231,6 +233,40 @@ pub const FLAWS: &[Flaw] = &[
         name: "a status is written though it reads the same",
         file: "tell.rs",
         find: "status.digest() == claim.status_digest",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a slot is freed while more are held than pods live (N1)",
+        file: "release.rs",
+        find: "false => match «self.who_needs(&hostport, &holder.key, &mut carriers)» {",
+        wrong: "if self.known.slots(spot.port()).count() > carriers.by_ref().count() {
+                    Need::Nobody
+                } else {
+                    Need::Later
+                }",
+    },
+    Flaw {
+        name: "slots are freed that another process may have decided on (N2)",
+        file: "release.rs",
+        find: "seen.version == spot.version && «seen.own» && seen.at",
+        wrong: "true",
+    },
+    Flaw {
+        name: "a pod whose label was taken off needs no slot",
+        file: "release.rs",
+        find: "carriers.iter().filter(|pod| «!self.known.is_accounted_for(pod, port)»)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "the other form is not read before the status (N3)",
+        file: "binding.rs",
+        find: "unchecked.filter(|spot| «self.known.may_have_other_form(*spot)»)",
+        wrong: "false",
+    },
+    Flaw {
+        name: "a slot is granted beside its number (N3)",
+        file: "members.rs",
+        find: "if «self.known.other_form_stands(spot)» {\n            return Member::Taken",
         wrong: "false",
     },
 ];

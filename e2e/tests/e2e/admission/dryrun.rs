@@ -66,7 +66,7 @@ async fn settled(world: &World, class: &Class) -> Result<()> {
     world
         .until("the class to count its grant", || async {
             let status = world.get_class(class).await?.status.unwrap_or_default();
-            ensure!(status.allocated == 1 && status.free == 1, "{status:?}");
+            ensure!(status.allocated == 1 && status.free == Some(1), "{status:?}");
             Ok(())
         })
         .await

@@ -46,10 +46,10 @@ async fn the_tables_say_what_an_administrator_asks() -> Result<()> {
     world
         .until("the counts of the class", || async {
             let classes = world.kubectl(&["get", "hpcl", &class.name]).await?;
-            let expected = [&class.name, &pools, "0", "2", "0", "0", "1", "True", "Ready"];
-            ensure!(row(&classes, &class.name)?[..9] == expected, "{classes}");
+            let expected = [&class.name, &pools, "Cluster", "0", "2", "0", "0", "1", "True", "Ready"];
+            ensure!(row(&classes, &class.name)?[..10] == expected, "{classes}");
             ensure!(
-                header(&classes) == "NAME POOLS FREE BOUND RELEASED FOREIGN WAITING READY REASON AGE",
+                header(&classes) == "NAME POOLS SCOPE FREE BOUND RELEASED FOREIGN WAITING READY REASON AGE",
                 "{classes}"
             );
             Ok(())
@@ -134,6 +134,10 @@ async fn every_field_explains_itself() -> Result<()> {
         ("hp.spec.heldBy", "Why a Released port was not given back"),
         ("hp.spec.claimRef.uid", "UID of the claim"),
         ("hpc.spec.count", "consecutive numbers"),
+        ("hpcl.spec.scope", "once for each node"),
+        ("hpcl.spec.maxNodes", "where autoscalers see it"),
+        ("hp.spec.slot", "Which slot of the number"),
+        ("hpc.status.hostPortName", "Name of the HostPort"),
         ("hpcl.status.staticBand", "lowest numbers of the class"),
         ("hpcl", "pool of ports"),
         ("hpcl.spec.reuseDelay", "How long a freed port rests"),

@@ -154,7 +154,7 @@ impl Ledger {
                 wrong.push(format!("{released} ports of {name} rest"));
             }
             let status = class.status.clone().unwrap_or_default();
-            let told = (status.allocated, status.released, status.free, status.waiting);
+            let told = (status.allocated, status.released, status.free.unwrap_or(-1), status.waiting);
             let are = (bound, released, free, waiting.len() as i64);
             if told != are {
                 wrong.push(format!(

@@ -78,26 +78,26 @@ impl Known {
         keep(&mut self.lost, key, is(after, |claim| claim.phase == ClaimPhase::Lost));
         let runs = [before.and_then(Claim::run), after.and_then(Claim::run)];
         if runs[0] != runs[1] {
-            for port in runs[0].into_iter().flat_map(Run::iter) {
-                let keys = self.named.entry(port).or_default();
+            for spot in runs[0].into_iter().flat_map(Run::iter) {
+                let keys = self.named.entry(spot).or_default();
                 keys.retain(|other| other != key);
                 if keys.is_empty() {
-                    self.named.remove(&port);
+                    self.named.remove(&spot);
                 }
             }
-            for port in runs[1].into_iter().flat_map(Run::iter) {
-                self.named.entry(port).or_default().push(key.clone());
+            for spot in runs[1].into_iter().flat_map(Run::iter) {
+                self.named.entry(spot).or_default().push(key.clone());
             }
         }
         let both = [runs[0], runs[1].filter(|run| Some(*run) != runs[0])];
-        for port in both.into_iter().flatten().flat_map(Run::iter) {
+        for spot in both.into_iter().flatten().flat_map(Run::iter) {
             let bound =
                 |key| self.claims.get(key).is_some_and(|claim: &Claim| claim.phase == ClaimPhase::Bound);
-            let promised = self.named(port).iter().any(bound);
-            self.ledger.set_promised(port, promised);
-            self.touched.push(Touch::Port(port));
+            let promised = self.named(spot).iter().any(bound);
+            self.ledger.set_promised(spot, promised);
+            self.touched.push(Touch::Spot(spot));
         }
-        self.touched.extend(self.ports_of(key).into_iter().map(Touch::Port));
+        self.touched.extend(self.spots_of(key).into_iter().map(Touch::Spot));
         self.touched.push(Touch::Claim(key.clone()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allocator::ClassSpec;
+use allocator::{ClassSpec, Scope};
 use crds::Strategy;
 
 use super::{Known, Touch};
@@ -60,9 +60,11 @@ impl Known {
                 pools: class.pools.clone(),
                 exclude: class.exclude.clone(),
                 strategy,
+                scope: class.scope,
                 allow_reserved: class.allow_reserved,
                 created: class.created,
             };
+            self.slots.met |= class.scope != Scope::Cluster;
             self.ledger.set_class(&class.name, spec);
             self.touched.push(Touch::Classes);
         }

@@ -1,6 +1,6 @@
 //! HostPorts as they are told of, and what the ledger hears of them.
 
-use allocator::{Hold, Port};
+use allocator::{Hold, Spot};
 use crds::HostPortPhase;
 
 use super::{Known, Touch};
@@ -14,29 +14,29 @@ impl Known {
         match change {
             Change::Listing => self.hostport_list.names.clear(),
             Change::Listed(hostport) => {
-                self.hostport_list.names.insert(hostport.port);
+                self.hostport_list.names.insert(hostport.spot);
                 self.put_hostport(hostport);
             }
             Change::ListDone => {
                 let names = std::mem::take(&mut self.hostport_list.names);
-                let gone = self.hostports.values().filter(|hostport| !names.contains(&hostport.port));
-                let mut gone: Vec<_> = gone.map(|hostport| (hostport.port, hostport.uid.clone())).collect();
+                let gone = self.hostports.values().filter(|hostport| !names.contains(&hostport.spot));
+                let mut gone: Vec<_> = gone.map(|hostport| (hostport.spot, hostport.uid.clone())).collect();
                 gone.sort_unstable();
-                gone.iter().for_each(|(port, uid)| self.remove_hostport(*port, uid));
+                gone.iter().for_each(|(spot, uid)| self.remove_hostport(*spot, uid));
                 self.dead_hostports.tell_all(&names, self.next);
                 (self.hostport_list.complete, self.hostport_list.since) = (true, self.next);
             }
             Change::Applied(hostport) => self.put_hostport(hostport),
             Change::Deleted(hostport) => {
-                self.remove_hostport(hostport.port, &hostport.uid);
-                self.dead_hostports.tell(hostport.port, hostport.uid, self.next);
+                self.remove_hostport(hostport.spot, &hostport.uid);
+                self.dead_hostports.tell(hostport.spot, hostport.uid, self.next);
             }
         }
     }
 
     /// The HostPort as the reply to this request showed it.
     pub(in crate::core) fn learn_hostport(&mut self, hostport: HostPort, asked: ActionId) {
-        let known = self.hostports.get(&hostport.port).is_some_and(|known| known.uid == hostport.uid);
+        let known = self.hostports.get(&hostport.spot).is_some_and(|known| known.uid == hostport.uid);
         if known || asked >= self.hostport_list.since {
             self.put_hostport(hostport);
         }
@@ -44,78 +44,79 @@ impl Known {
 
     /// The HostPort as a watch, a read or our own write showed it. An older sight of it changes nothing.
     pub(super) fn put_hostport(&mut self, hostport: HostPort) {
-        let port = hostport.port;
+        let spot = hostport.spot;
         if self.dead_hostports.hold(&hostport.uid) {
             return;
         }
-        if self.hostports.get(&port).is_some_and(|known| known.version >= hostport.version) {
+        if self.hostports.get(&spot).is_some_and(|known| known.version >= hostport.version) {
             return;
         }
-        let before = self.hostports.insert(port, hostport);
-        self.index_hostport(port, before.as_ref());
+        let before = self.hostports.insert(spot, hostport);
+        self.index_hostport(spot, before.as_ref());
     }
 
     /// This very HostPort is gone, a read or our own DELETE has shown it; what watches still tell of it is old.
-    pub(in crate::core) fn bury_hostport(&mut self, port: Port, uid: &Uid) {
-        if self.hostports.get(&port).is_some_and(|known| known.uid == *uid) {
-            self.dead_hostports.dig(port, uid.clone());
-            self.remove_hostport(port, uid);
+    pub(in crate::core) fn bury_hostport(&mut self, spot: Spot, uid: &Uid) {
+        if self.hostports.get(&spot).is_some_and(|known| known.uid == *uid) {
+            self.dead_hostports.dig(spot, uid.clone());
+            self.remove_hostport(spot, uid);
         }
     }
 
-    pub(super) fn remove_hostport(&mut self, port: Port, uid: &Uid) {
-        if self.hostports.get(&port).is_some_and(|known| known.uid == *uid) {
-            let before = self.hostports.remove(&port);
-            self.index_hostport(port, before.as_ref());
+    pub(super) fn remove_hostport(&mut self, spot: Spot, uid: &Uid) {
+        if self.hostports.get(&spot).is_some_and(|known| known.uid == *uid) {
+            let before = self.hostports.remove(&spot);
+            self.index_hostport(spot, before.as_ref());
         }
     }
 
-    pub(super) fn index_hostport(&mut self, port: Port, before: Option<&HostPort>) {
-        let after = self.hostports.get(&port);
+    pub(super) fn index_hostport(&mut self, spot: Spot, before: Option<&HostPort>) {
+        let after = self.hostports.get(&spot);
         let holder = |hostport: Option<&HostPort>| hostport?.claim_key().cloned();
         let holders = [holder(before), holder(after)];
         let classes = [before, after].map(|hostport| hostport.map(|hostport| hostport.class.clone()));
         if holders[0] != holders[1] {
             if let Some(key) = &holders[0] {
-                let ports = self.ports_of.entry(key.clone()).or_default();
-                ports.retain(|other| *other != port);
-                if ports.is_empty() {
-                    self.ports_of.remove(key);
+                let spots = self.spots_of.entry(key.clone()).or_default();
+                spots.retain(|other| *other != spot);
+                if spots.is_empty() {
+                    self.spots_of.remove(key);
                 }
             }
             if let Some(key) = &holders[1] {
-                self.ports_of.entry(key.clone()).or_default().push(port);
+                self.spots_of.entry(key.clone()).or_default().push(spot);
             }
         }
         if let Some(class) = &classes[0] {
-            self.available.entry(class.clone()).or_default().remove(&port);
+            self.available.entry(class.clone()).or_default().remove(&spot);
         }
         if let Some(hostport) = after
             && hostport.phase == HostPortPhase::Available
             && hostport.kept_for.is_none()
         {
-            self.available.entry(hostport.class.clone()).or_default().insert(port);
+            self.available.entry(hostport.class.clone()).or_default().insert(spot);
         }
-        self.enter(port);
+        self.index_slot(spot, before);
+        self.enter(spot);
         self.touched.extend(holders.into_iter().flatten().map(Touch::Claim));
         self.touched.extend(classes.into_iter().flatten().map(Touch::ClassStatus));
-        self.touched.push(Touch::Port(port));
+        self.touched.push(Touch::Spot(spot));
     }
 
     /// Tells the ledger who has the number: its HostPort, or else a decision under way.
-    pub(super) fn enter(&mut self, port: Port) {
-        self.recount_usage(port);
-        if let Some(hostport) = self.hostports.get(&port) {
+    pub(super) fn enter(&mut self, spot: Spot) {
+        self.recount_usage(spot);
+        if let Some(hostport) = self.hostports.get(&spot) {
             let hold = match hostport.phase {
                 HostPortPhase::Available => Hold::Available,
                 HostPortPhase::Bound => Hold::Bound,
                 HostPortPhase::Released => Hold::Released,
             };
-            self.ledger.hold(port, &hostport.class, hold);
-        } else if let Some((class, _)) = self.assumed.get(&port) {
-            self.ledger.hold(port, class, Hold::Bound);
+            self.ledger.hold(spot, &hostport.class, hold);
+        } else if let Some((class, _)) = self.assumed.get(&spot) {
+            self.ledger.hold(spot, class, Hold::Bound);
         } else {
-            self.ledger.unhold(port);
+            self.ledger.unhold(spot);
         }
     }
 }

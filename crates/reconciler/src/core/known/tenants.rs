@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use allocator::Port;
+use allocator::Spot;
 use crds::HostPortPhase;
 
 use super::{Known, Touch, listing::News};
@@ -72,8 +72,8 @@ impl Known {
     }
 
     /// The number counts for this class and namespace.
-    pub(in crate::core) fn counts_for(&self, port: Port, class: &Arc<str>, namespace: &Arc<str>) -> bool {
-        self.counted.get(&port).is_some_and(|(of, by)| of == class && by == namespace)
+    pub(in crate::core) fn counts_for(&self, spot: Spot, class: &Arc<str>, namespace: &Arc<str>) -> bool {
+        self.counted.get(&spot).is_some_and(|(of, by)| of == class && by == namespace)
     }
 
     /// Every namespace with ports of a class that limits it, or that a quota limits: how many it has and may have.
@@ -84,15 +84,15 @@ impl Known {
     }
 
     /// Counts the number for who has it now, or is about to.
-    pub(super) fn recount_usage(&mut self, port: Port) {
-        let bound = self.hostports.get(&port).filter(|hostport| hostport.phase == HostPortPhase::Bound);
+    pub(super) fn recount_usage(&mut self, spot: Spot) {
+        let bound = self.hostports.get(&spot).filter(|hostport| hostport.phase == HostPortPhase::Bound);
         let held = bound.and_then(|hostport| {
             Some((hostport.class.clone(), hostport.holder.as_ref()?.key.namespace.clone()))
         });
-        let now = held.or_else(|| self.assumed.get(&port).cloned());
+        let now = held.or_else(|| self.assumed.get(&spot).cloned());
         let before = match &now {
-            Some(now) => self.counted.insert(port, now.clone()),
-            None => self.counted.remove(&port),
+            Some(now) => self.counted.insert(spot, now.clone()),
+            None => self.counted.remove(&spot),
         };
         if before == now {
             return;

@@ -1,0 +1,6 @@
+//! Workloads whose pods run, on nodes that are played (`e2e::devcluster::FakeNodes`): how claims, pods and nodes come and
+//! go together.
+
+mod appear;
+mod rolling;
+mod spot;
