@@ -164,7 +164,7 @@ async fn an_instance_of_the_sip_server_has_its_number_and_a_hundred_more() -> Re
     world.apply_examples(&["sip-statefulset/statefulsets.yaml"]).await?;
 
     for pod in world.pods("sbc", 2).await? {
-        let instance = pod.metadata.labels.clone().unwrap_or_default().remove("instance");
+        let instance = pod.metadata.labels.clone().unwrap_or_default().remove("apps.kubernetes.io/pod-index");
         let instance: usize = instance.context("its label")?.parse()?;
         let mut ports = host_ports(&pod);
         ports.sort_unstable();
