@@ -26,7 +26,7 @@ use crate::Port;
     selectable = ".spec.hostPortClassName",
     validation = Rule::new("self.spec == oldSelf.spec").message("spec cannot be changed: a claim keeps its port for life. Create a claim with another name; with the same port it takes the number over once this one is being deleted."),
     validation = Rule::new("!has(self.spec.hostPortName) || self.spec.count == 1").message("hostPortName names a single HostPort: leave count out, or name the first number by port"),
-    validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName == string(self.spec.port) || self.spec.hostPortName.startsWith(string(self.spec.port) + '-')").message("hostPortName and port name different numbers: leave one of them out"),
+    validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName.split('-')[0] == string(self.spec.port)").message("hostPortName and port name different numbers: leave one of them out"),
     validation = Rule::new("!has(self.spec.port) || self.spec.port + self.spec.count <= 65536").message("the block ends above 65535: claim a lower port, or a smaller count"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ports", type_ = "string", json_path = ".status.ports"),

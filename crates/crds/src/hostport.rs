@@ -24,7 +24,7 @@ use crate::{Port, ReclaimPolicy, ReuseDelay, Scope};
     selectable = ".spec.class",
     selectable = ".spec.claimRef.namespace",
     selectable = ".spec.port",
-    validation = Rule::new("self.metadata.name == (has(self.spec.slot) ? string(self.spec.port) + '-' + string(self.spec.slot) : string(self.spec.port))").message("the name of a HostPort is its port number: metadata.name must equal spec.port, or in scope Node spec.port, a dash and spec.slot (quote it in YAML)"),
+    validation = Rule::new("has(self.spec.slot) ? self.metadata.name.split('-').size() == 2 && self.metadata.name.split('-')[0] == string(self.spec.port) && self.metadata.name.split('-')[1] == string(self.spec.slot) : self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port, or in scope Node spec.port, a dash and spec.slot (quote it in YAML)"),
     validation = Rule::new("has(self.spec.slot) == (self.spec.scope == 'Node')").message("a HostPort of scope Node has a slot, one of scope Cluster has none"),
     validation = Rule::new("!has(self.spec.block) || self.spec.scope == 'Cluster'").message("a block is of scope Cluster: in scope Node a claim holds one port"),
     validation = Rule::new("self.spec.port == oldSelf.spec.port && self.spec.class == oldSelf.spec.class && self.spec.scope == oldSelf.spec.scope && has(self.spec.slot) == has(oldSelf.spec.slot) && (!has(self.spec.slot) || self.spec.slot == oldSelf.spec.slot)").message("port and class of a HostPort cannot be changed, nor scope and slot"),
