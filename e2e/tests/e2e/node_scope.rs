@@ -275,14 +275,9 @@ async fn a_class_made_again_with_another_scope_takes_nothing_away() -> Result<()
     let classes: Api<HostPortClass> = Api::all(world.client());
     let mut again = classes.get(&class.name).await?;
 
-    let refused = world.kubectl(&[
-        "patch",
-        "hpclass",
-        &class.name,
-        "--type=merge",
-        "-p",
-        "{\"spec\":{\"scope\":\"Node\"}}",
-    ]);
+    let arguments =
+        ["patch", "hpclass", &class.name, "--type=merge", "-p", "{\"spec\":{\"scope\":\"Node\"}}"];
+    let refused = world.kubectl(&arguments);
     let refused = refused.await.err().context("a scope does not change")?.to_string();
     ensure!(refused.contains("scope cannot be changed"), "{refused}");
     classes.delete(&class.name, &DeleteParams::default()).await?;
