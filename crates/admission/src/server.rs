@@ -280,7 +280,7 @@ impl Inner {
         let mut wait = None;
         loop {
             let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
-            self.serves_nobody_else(asking.namespace, &plan, &standings).await?;
+            self.serves_nobody_else(asking.namespace, plan, &standings).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),

@@ -170,6 +170,11 @@ impl Claim {
         self.wanted.is_some() || self.preferred == Some(first)
     }
 
+    /// Admission made it for one pod: it is gone only after that, so it needs no finalizer to be seen meanwhile.
+    pub fn is_of_a_pod(&self) -> bool {
+        matches!(self.made.as_deref(), Some(Made::ForPod { .. }))
+    }
+
     /// Our finalizer is on it.
     pub fn is_protected(&self) -> bool {
         self.finalizers.iter().any(|finalizer| &**finalizer == crds::names::FINALIZER_CLAIM_PROTECTION)

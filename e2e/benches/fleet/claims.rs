@@ -24,18 +24,18 @@ const CLASS: &str = "many";
 /// The claims wait in as many namespaces, as those of tenants do.
 const NAMESPACES: usize = 100;
 
-/// The class of so many claims.
-fn class(_claims: usize) -> Value {
+/// A thousand numbers, each granted as often as somebody wants it: on so many nodes.
+fn class() -> Value {
     json!({
         "apiVersion": "hostport.io/v1alpha1", "kind": "HostPortClass", "metadata": { "name": CLASS },
-        "spec": { "pools": [{ "start": 1_024, "end": 65_535 }] },
+        "spec": { "scope": "Node", "pools": [{ "start": 10_000, "end": 10_999 }] },
     })
 }
 
 pub(crate) async fn measure(count: usize, workers: usize) -> Result<()> {
     let cluster = DevCluster::start(Options::default()).await?;
     let client = cluster.client().await?;
-    prepare(&client, count).await?;
+    prepare(&client).await?;
     let controller = Operator::start(&cluster, &["controller"], &[]).await?;
 
     let start = Instant::now();
@@ -59,7 +59,7 @@ pub(crate) async fn measure(count: usize, workers: usize) -> Result<()> {
     let first = start.elapsed();
     let after = Usage::of(controller.pid())?;
 
-    println!("\n{count} claims in {NAMESPACES} namespaces, {workers} created at a time");
+    println!("\n{count} claims of scope Node in {NAMESPACES} namespaces, {workers} created at a time");
     println!(
         "  created {}, all Bound {}: {:.0} a second",
         time(created),
@@ -80,12 +80,12 @@ pub(crate) async fn measure(count: usize, workers: usize) -> Result<()> {
     Ok(())
 }
 
-async fn prepare(client: &Client, count: usize) -> Result<()> {
+async fn prepare(client: &Client) -> Result<()> {
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     for crd in crds::all() {
         definitions.create(&PostParams::default(), &crd).await?;
     }
-    let class: HostPortClass = serde_json::from_value(class(count))?;
+    let class: HostPortClass = serde_json::from_value(class())?;
     eventually(Duration::from_secs(30), "the definitions to be served", || async {
         Ok(Api::all(client.clone()).create(&PostParams::default(), &class).await?)
     })

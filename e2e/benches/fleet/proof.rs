@@ -19,7 +19,7 @@ use crate::{
     round::Running,
     time,
     usage::Usage,
-    workload::{self, NAMESPACE, PORT, REUSE_DELAY},
+    workload::{self, NAMESPACE, REUSE_DELAY, claim_of},
 };
 
 /// What a released number may take beyond its rest: reads of claims and pods, and the delete.
@@ -97,8 +97,7 @@ async fn check(client: &Client, expected: usize) -> Result<String> {
             .filter_map(|port| port.host_port)
             .next()
             .with_context(|| format!("pod {name} has no port"))?;
-        let claim = pod.annotations().get(&format!("claim.hostport.io/{PORT}"));
-        let claim = claim.with_context(|| format!("pod {name} names no claim"))?;
+        let claim = claim_of(pod).with_context(|| format!("pod {name} names no claim"))?;
         let number =
             held.get(claim).with_context(|| format!("claim {claim} of pod {name} holds no number"))?;
         ensure!(port == i32::from(*number), "pod {name} carries {port}, its claim {claim} holds {number}");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use crds::{ClaimPhase, HostPortClaim, HostPortClass};
+use crds::HostPortClass;
 use e2e::{devcluster::FakeNodes, eventually};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{Namespace, ServiceAccount},
+    core::v1::{Namespace, Pod, ServiceAccount},
 };
 use kube::{
     Api, Client,
@@ -34,25 +34,28 @@ pub(crate) const REUSE_DELAY: Duration = Duration::from_secs(10);
 /// How long Deployments may take to do what they are told.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// The class from which the pods get their numbers.
+/// The class from which the pods get their numbers, each number once on a node: room for all of them, and for as many that
+/// still rest.
 fn class(args: &Args) -> Value {
+    let numbers = (3 * args.replicas().max(args.deployments)).min(30_000);
     json!({
         "apiVersion": "hostport.io/v1alpha1", "kind": "HostPortClass", "metadata": { "name": CLASS },
         "spec": {
-            "pools": [{ "start": FIRST, "end": FIRST + args.deployments.max(2) * 2 - 1 }],
+            "scope": "Node",
+            "pools": [{ "start": FIRST, "end": FIRST + numbers }],
             "reuseDelay": format!("{}s", REUSE_DELAY.as_secs()),
         },
     })
 }
 
-/// What a pod of the n-th Deployment says about its port.
-fn annotations(number: usize) -> Value {
-    json!({ format!("claim.hostport.io/{PORT}"): claim(number) })
+/// What a pod says about its port: each gets a claim of its own.
+fn annotations() -> Value {
+    json!({ format!("class.hostport.io/{PORT}"): CLASS })
 }
 
-/// What has to stand before the n-th Deployment is made.
-fn claim(number: usize) -> String {
-    format!("game-{number}")
+/// The name of the claim whose number a pod carries.
+pub(crate) fn claim_of(pod: &Pod) -> Option<&str> {
+    pod.metadata.annotations.as_ref()?.get(&format!("own.hostport.io/{PORT}")).map(String::as_str)
 }
 
 /// Makes what Deployments need, once the operator runs.
@@ -71,18 +74,12 @@ pub(crate) async fn prepare(client: &Client, args: &Args, subject: Subject) -> R
 
     let class: HostPortClass = serde_json::from_value(class(args))?;
     Api::all(client.clone()).create(&PostParams::default(), &class).await?;
-    let claims: Api<HostPortClaim> = Api::namespaced(client.clone(), NAMESPACE);
-    for number in 0..args.deployments {
-        let claim: HostPortClaim = serde_json::from_value(json!({
-            "metadata": { "name": claim(number) }, "spec": { "hostPortClassName": CLASS },
-        }))?;
-        claims.create(&PostParams::default(), &claim).await?;
-    }
-    eventually(Duration::from_secs(60), "all claims to be Bound", || async {
-        for claim in claims.list(&Default::default()).await? {
-            let bound = claim.status.as_ref().is_some_and(|status| status.phase == ClaimPhase::Bound);
-            ensure!(bound, "{:?}", claim.ready_message());
-        }
+    eventually(Duration::from_secs(60), "the class to be Ready", || async {
+        let class = Api::<HostPortClass>::all(client.clone()).get(CLASS).await?;
+        let conditions = class.status.unwrap_or_default().conditions;
+        let ready =
+            conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        ensure!(ready, "{conditions:?}");
         Ok(())
     })
     .await
@@ -101,13 +98,11 @@ fn deployment(args: &Args, subject: Subject, nodes: &FakeNodes, number: usize) -
     });
     nodes.only_here(&mut spec);
     let labels = json!({ "deployment": number.to_string() });
-    let annotations = if subject == Subject::Ours { annotations(number) } else { json!({}) };
+    let annotations = if subject == Subject::Ours { annotations() } else { json!({}) };
     Ok(serde_json::from_value(json!({
         "metadata": { "name": name(number) },
         "spec": {
             "replicas": args.replicas(),
-            // The numbers of the old pods are those of the new ones.
-            "strategy": { "rollingUpdate": { "maxSurge": 0, "maxUnavailable": "25%" } },
             "selector": { "matchLabels": labels },
             "template": { "metadata": { "labels": labels, "annotations": annotations }, "spec": spec },
         },

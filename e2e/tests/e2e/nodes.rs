@@ -2,5 +2,7 @@
 //! go together.
 
 mod appear;
+mod own;
 mod rolling;
+mod slots;
 mod spot;

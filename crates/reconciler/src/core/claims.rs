@@ -78,7 +78,7 @@ impl Core {
             let Some(class) = self.known.hostport(first).map(|it| it.class.clone()) else { return };
             let status = self.bound_status(claim, run, &class);
             self.write_status(claim, status, None);
-        } else if !claim.is_protected() && claim.spots().any(used) {
+        } else if !claim.is_protected() && !claim.is_of_a_pod() && claim.spots().any(used) {
             let mut finalizers = claim.finalizers.clone();
             finalizers.push(FINALIZER_CLAIM_PROTECTION.into());
             self.write_finalizers(claim, finalizers);
