@@ -239,11 +239,13 @@ impl Server {
         })
     }
 
-    /// The HostPorts of an earlier claim of its name, all of those that the claim asks for.
+    /// The HostPorts of an earlier claim of its name, or kept for this one, all of those that the claim asks for. One
+    /// that is kept is an Available slot as any other: it may be what a pod needs for which no slot stands.
     fn fits_again(&self, claim: &Claim, class: &Class, it: &HostPort) -> bool {
         let again = |spot| {
             self.hostports.get(&spot).is_some_and(|member| {
                 !self.other_form_stands(spot)
+                    && (spot.is_whole() || self.is_calm(claim, spot))
                     && member.claim_key() == Some(&claim.key)
                     && member.first() == it.first()
                     && member.class == class.name
