@@ -204,7 +204,9 @@ impl Server {
         let expected: &[&str] = match there.or_else(made) {
             Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
             Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
-            None if self.other_form_stands(lowest) => &["PortTaken"],
+            None if self.other_form_stands(lowest) || self.waits_for_calm(claim, class, lowest) => {
+                &["PortTaken"]
+            }
             None => match self.may_have(class, lowest) {
                 Err(Reason::PoolExhausted) => &["PoolExhausted"],
                 Err(_) => &["PortOutsidePools"],
@@ -326,6 +328,15 @@ impl Server {
         !stands || self.strangers(spot.port()).all(own)
     }
 
+    /// The slot stands and is Available: the claim gets it, whatever the class hands out by now, when the pods of its
+    /// namespace have ended that keep it.
+    fn waits_for_calm(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
+        let its =
+            |it: &HostPort| it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
+        let ready = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none() && its(it));
+        ready && !self.is_foreign(spot, &claim.key.namespace) && !self.is_calm(claim, spot)
+    }
+
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
         let Some(holder) = &it.holder else {
             return (it.phase != HostPortPhase::Available).then(|| format!("nobody's, but {:?}", it.phase));
@@ -382,7 +393,8 @@ impl Server {
                 |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
             let there = |port| {
                 class.scope != Scope::Cluster
-                    && self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+                    && (self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+                        || self.waits_for_calm(claim, class, Spot::slot_of(port, 0)))
             };
             claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });
