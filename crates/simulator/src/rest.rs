@@ -392,7 +392,8 @@ impl Server {
             let may =
                 |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
             let there = |port| {
-                class.scope != Scope::Cluster
+                claim.wanted_spot().is_none()
+                    && class.scope != Scope::Cluster
                     && (self.slots(port).any(|it| self.is_free(claim, class, it.spot))
                         || self.waits_for_calm(claim, class, Spot::slot_of(port, 0)))
             };
