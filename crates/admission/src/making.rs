@@ -125,15 +125,12 @@ impl Maker {
     async fn by_name(&self, make: &Make, asking: Asking<'_>, making: &mut Making) -> Result<(), Stop> {
         let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), asking.namespace);
         let name = &make.claim;
-        let found = match within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await? {
-            Some(found) => found,
-            None => {
-                let class = class_of(&self.client, asking.namespace, make).await?;
-                making.hopeful |= has_free_ports(&class, make.count);
-                // If somebody was quicker it is there as well.
-                self.create(&api, &claim_of(make, name, None)).await?;
-                return Ok(());
-            }
+        let Some(found) = within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await? else {
+            let class = class_of(&self.client, asking.namespace, make).await?;
+            making.hopeful |= has_free_ports(&class, make.count);
+            // If somebody was quicker it is there as well.
+            self.create(&api, &claim_of(make, name, None)).await?;
+            return Ok(());
         };
         if found.labels().contains_key(LABEL_MADE) && said(&found).is_none() {
             let class = class_of(&self.client, asking.namespace, make).await?;

@@ -6,14 +6,14 @@ use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
 use axum_server::{Handle, tls_rustls::from_tcp_rustls};
-use futures::future::OptionFuture;
+use futures::{TryStreamExt, future::OptionFuture};
 use hyper_util::rt::TokioTimer;
 use k8s_openapi::ByteString;
 use kube::Client;
@@ -41,6 +41,8 @@ use crate::{
 
 /// The largest review that is read. A pod is at most half of it.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// A larger one is refused, but not before its end, up to this size: who still writes does not hear the answer.
+const DROPPED_LIMIT: usize = 8 * BODY_LIMIT;
 /// A review is answered within this time: below the 10 s after which the API server gives up.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
 /// A connection without a request is closed after this time. The API server closes first, after 90 s.
@@ -361,17 +363,35 @@ fn told<'a>(pod: &Pod, plan: &'a Plan) -> BTreeMap<&'a str, Option<crds::Port>> 
 
 async fn read(body: Body) -> Result<Request, Response> {
     let refused = |code: StatusCode, text: String| (code, text).into_response();
-    let bytes = match timeout(TIME_LIMIT, to_bytes(body, BODY_LIMIT)).await {
+    let bytes = match timeout(TIME_LIMIT, whole(body)).await {
         Err(_) => {
             return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n".to_owned()));
         }
         Ok(Err(error)) => {
-            let text = format!("the body cannot be read (at most {BODY_LIMIT} bytes): {error}\n");
+            return Err(refused(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}\n")));
+        }
+        Ok(Ok(None)) => {
+            let text = format!("the body is larger than {BODY_LIMIT} bytes, no review of a pod is\n");
             return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, text));
         }
-        Ok(Ok(bytes)) => bytes,
+        Ok(Ok(Some(bytes))) => bytes,
     };
     Request::parse(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, format!("{error}\n")))
+}
+
+/// The body, unless it is larger than [`BODY_LIMIT`].
+async fn whole(body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut frames = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(frame) = frames.try_next().await?
+        && length <= DROPPED_LIMIT
+    {
+        length += frame.len();
+        if length <= BODY_LIMIT {
+            bytes.extend_from_slice(&frame);
+        }
+    }
+    Ok((length <= BODY_LIMIT).then_some(bytes))
 }
 
 #[cfg(test)]

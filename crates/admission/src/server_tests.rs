@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use axum::{
+    body::to_bytes,
     extract::Request as Call,
     http::{Method, Uri},
 };

@@ -213,9 +213,10 @@ impl Ledger {
                 self.settle_spot(spot);
             }
             Some(slot) => {
-                if self.numbers.get_mut(&spot.port()).is_some_and(|number| number.promised.remove(&slot)) {
-                    self.settle_spot(spot);
+                if let Some(number) = self.numbers.get_mut(&spot.port()) {
+                    number.promised.remove(&slot);
                 }
+                self.settle_spot(spot);
             }
         }
     }
@@ -495,7 +496,7 @@ impl Ledger {
     fn open(&mut self, id: ClassId, owned: &PortSet) {
         let scope = self.scope_of(id);
         let mut open = Open::new();
-        for port in owned.iter() {
+        for port in owned {
             let (lowest, free) = open_slots(self.slots_of(port), scope);
             open.set(port, lowest, free);
         }

@@ -130,7 +130,7 @@ impl Adoption {
                 self.dirty.push(key);
             }
             (Action::GetStatefulSet(_), Outcome::StatefulSet { uid, end }) => {
-                self.scale_known(key, &uid, end)
+                self.scale_known(key, &uid, end);
             }
             // The set is gone: what was made for it stays, or goes with it by its ownerReference.
             (Action::GetStatefulSet(_), Outcome::NotFound) => {}

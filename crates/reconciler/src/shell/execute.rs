@@ -214,7 +214,8 @@ impl Inner {
             Deed::Release => {}
         }
         let (claim, uid) = line.holder.as_ref().map(|(key, uid)| (key.to_string(), uid.to_string())).unzip();
-        tracing::info!(target: "audit", deed, port = %line.spot, class = %line.class, claim, uid);
+        let (port, slot) = (line.spot.port().get(), line.spot.slot());
+        tracing::info!(target: "audit", deed, port, slot, class = %line.class, claim, uid);
     }
 }
 
