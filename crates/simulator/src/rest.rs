@@ -199,12 +199,19 @@ impl Server {
         let lowest = Spot::slot_of(port, 0);
         let stands = std::iter::once(Spot::whole(port)).chain(self.slots(port).map(|it| it.spot));
         let mut stands = stands.filter(|spot| self.hostports.contains_key(spot));
-        let there = stands.find(|spot| self.is_free(claim, class, *spot));
+        // Nobody who asks for a slot is handed the number itself, though the class was of another scope once.
+        let handed = |spot: &Spot| {
+            let holder = self.hostports.get(spot).and_then(|it| it.holder.as_ref());
+            holder.is_some_and(|holder| holder.key != claim.key)
+        };
+        let there = stands.find(|spot| self.is_free(claim, class, *spot) && !handed(spot));
         let made = || self.may_have(class, lowest).ok().and_then(|()| self.free_slot(claim, class, port));
         let expected: &[&str] = match there.or_else(made) {
             Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
             Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
-            None if self.other_form_stands(lowest) => &["PortTaken"],
+            None if self.other_form_stands(lowest) || self.waits_for_calm(claim, class, lowest) => {
+                &["PortTaken"]
+            }
             None => match self.may_have(class, lowest) {
                 Err(Reason::PoolExhausted) => &["PoolExhausted"],
                 Err(_) => &["PortOutsidePools"],
@@ -326,6 +333,15 @@ impl Server {
         !stands || self.strangers(spot.port()).all(own)
     }
 
+    /// The slot stands and is Available: the claim gets it, whatever the class hands out by now, when the pods of its
+    /// namespace have ended that keep it.
+    fn waits_for_calm(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
+        let its =
+            |it: &HostPort| it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
+        let ready = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none() && its(it));
+        ready && !self.is_foreign(spot, &claim.key.namespace) && !self.is_calm(claim, spot)
+    }
+
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
         let Some(holder) = &it.holder else {
             return (it.phase != HostPortPhase::Available).then(|| format!("nobody's, but {:?}", it.phase));
@@ -381,8 +397,10 @@ impl Server {
             let may =
                 |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
             let there = |port| {
-                class.scope != Scope::Cluster
-                    && self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+                claim.wanted_spot().is_none()
+                    && class.scope != Scope::Cluster
+                    && (self.slots(port).any(|it| self.is_free(claim, class, it.spot))
+                        || self.waits_for_calm(claim, class, Spot::slot_of(port, 0)))
             };
             claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });

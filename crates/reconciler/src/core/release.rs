@@ -18,6 +18,8 @@ use crate::{
 const IN_FLIGHT: Duration = Duration::from_secs(40);
 /// The longest time between two looks at a number that rests: the wall clock may jump.
 const LONGEST_REST: Duration = Duration::from_secs(300);
+/// Between two looks at a slot that waits for other slots of its number.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// By how much `releasedAt`, rounded up, may be ahead of the clock that wrote it, milliseconds.
 const ROUNDING: i64 = 1000;
 /// What `heldBy` says of a number that waits for an administrator.
@@ -296,11 +298,14 @@ impl Core {
             false => match self.who_needs(&hostport, &holder.key, &mut carriers) {
                 Need::Nobody => None,
                 Need::Pod(pod) => Some(pod),
-                Need::TakeOver => {
-                    let count = hostport.takeovers.saturating_add(1);
-                    return self.swap(*hostport, HostPortChange::TakeOver { count }, Step::TakeOver);
+                Need::TakeOver(next) if next == spot => return self.take_over(*hostport),
+                Need::TakeOver(next) => {
+                    // Maybe one that a pod holds back, so that nothing else would name it.
+                    let next = self.known.hostport(next).filter(|_| !self.is_busy(next)).cloned();
+                    self.finish_later(spot, AGAIN);
+                    return next.into_iter().for_each(|next| self.take_over(next));
                 }
-                Need::Later => return self.finish_later(spot, AGAIN),
+                Need::Later => return self.finish_later(spot, PATIENCE),
             },
         };
         match user {
@@ -316,6 +321,11 @@ impl Core {
             }
             Some(_) => self.finish_later(spot, AGAIN), // The pod watch is behind the LIST.
         }
+    }
+
+    fn take_over(&mut self, hostport: HostPort) {
+        let count = hostport.takeovers.saturating_add(1);
+        self.swap(hostport, HostPortChange::TakeOver { count }, Step::TakeOver);
     }
 
     fn tell_held(&mut self, hostport: &HostPort) {
@@ -345,9 +355,9 @@ enum Need<'a> {
     Nobody,
     /// This pod.
     Pod(&'a Key),
-    /// Other processes' decisions, which are to be voided first.
-    TakeOver,
-    /// Other slots, which this process is to take over first.
+    /// Other processes' decisions, maybe, on this slot: they are to be voided first.
+    TakeOver(Spot),
+    /// Slots that have not rested, or that another process has made its own.
     Later,
 }
 
@@ -361,7 +371,7 @@ impl Core {
         claim: &Key,
         carriers: &mut dyn Iterator<Item = &'a Pod>,
     ) -> Need<'a> {
-        let (spot, port) = (hostport.spot, hostport.spot.port());
+        let port = hostport.spot.port();
         let carriers: Vec<_> = carriers.collect();
         let own = labelled(claim).name;
         if let Some(pod) =
@@ -371,11 +381,11 @@ impl Core {
         }
         let orphans = carriers.iter().filter(|pod| !self.known.is_accounted_for(pod, port));
         let orphans: Vec<_> = orphans.map(|pod| &pod.key).collect();
-        let is_own = |spot: &HostPort| {
-            self.sightings.get(&spot.spot).is_some_and(|seen| {
-                let rest = spot.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get()).min(IN_FLIGHT);
-                seen.version == spot.version && seen.own && seen.at + rest <= self.now.mono
-            })
+        let seen = |it: &HostPort| self.sightings.get(&it.spot).filter(|seen| seen.version == it.version);
+        let is_own = |it: &HostPort| seen(it).is_some_and(|seen| seen.own);
+        let rested = |it: &HostPort| {
+            let rest = it.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get()).min(IN_FLIGHT);
+            seen(it).is_some_and(|seen| seen.at + rest <= self.now.mono)
         };
         let spare = self.known.slots(port).filter(|it| {
             let mine = it.holder.as_ref().filter(|holder| holder.key.namespace == claim.namespace);
@@ -384,16 +394,29 @@ impl Core {
                 carriers.iter().any(|pod| pod.serves(port) == Some(&name))
             };
             let leaves = self.spot_jobs.get(&it.spot).is_some_and(|job| job.step == Step::Free);
-            it.phase == HostPortPhase::Released && !leaves && mine.is_some_and(|holder| !needed(holder))
+            // What an administrator keeps is never freed, nor made anybody's own.
+            let stays = it.phase == HostPortPhase::Released && it.policy == ReclaimPolicy::Delete;
+            stays && !leaves && mine.is_some_and(|holder| !needed(holder))
         });
-        let spare: Vec<_> = if orphans.is_empty() { vec![hostport] } else { spare.collect() };
-        match orphans.iter().min() {
-            Some(pod) if spare.len() <= orphans.len() => Need::Pod(pod),
-            _ if !is_own(hostport) => Need::TakeOver,
-            _ if spare.iter().filter(|it| is_own(it)).count() <= orphans.len() => Need::Later,
+        let mut spare: Vec<_> = if orphans.is_empty() { vec![hostport] } else { spare.collect() };
+        spare.sort_by_key(|it| it.spot);
+        if let Some(pod) = orphans.iter().min().filter(|_| spare.len() <= orphans.len()) {
+            return Need::Pod(pod);
+        }
+        let free = spare.iter().filter(|it| is_own(it) && rested(it)).count();
+        if is_own(hostport) && free > orphans.len() {
+            return Need::Nobody;
+        }
+        // Two processes do not take slots from each other for ever: who has the lowest goes on, the other one waits for
+        // longer than that takes.
+        match spare.first() {
+            Some(first) if !orphans.is_empty() && !is_own(first) => {
+                let waited = seen(first).is_some_and(|seen| seen.at + 2 * IN_FLIGHT <= self.now.mono);
+                if waited { Need::TakeOver(first.spot) } else { Need::Later }
+            }
             _ => {
-                debug_assert!(!spot.is_whole());
-                Need::Nobody
+                let next = spare.iter().find(|it| !is_own(it) && rested(it));
+                next.map_or(Need::Later, |it| Need::TakeOver(it.spot))
             }
         }
     }

@@ -1,17 +1,25 @@
 //! Stories for guards that random schedules seldom come to: each passes on the core and breaks an invariant without
 //! one guard. `tests/flaws` plays them on the wrong variants too, so each returns what fell.
 
-use crds::ClaimPhase;
-use reconciler::action::{Action, ActionId, Outcome};
+use allocator::Scope;
+use crds::{ClaimPhase, ReclaimPolicy};
+use reconciler::{
+    action::{Action, ActionId, Outcome},
+    seen::Class,
+};
 
 use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_status};
 use crate::{
-    people::{key, spot},
+    people::{class, key, port, spot},
     world::World,
 };
 
 fn is_delete(action: &Action) -> bool {
     matches!(action, Action::DeleteHostPort { .. })
+}
+
+fn is_delete_of_first(action: &Action) -> bool {
+    matches!(action, Action::DeleteHostPort { spot, .. } if spot.slot() == Some(0))
 }
 
 /// What fell when it came to rest.
@@ -224,6 +232,61 @@ pub fn a_promised_number_is_kept_for_its_claim() -> Option<String> {
     verdict(world)
 }
 
+/// A cluster with class "games" of scope Node and the number 9000, and two leaders.
+fn fleet() -> World {
+    let mut world = World::new().traced();
+    world.create_class(Class { scope: Scope::Node { most: None }, ..class("games", 9000, 9000) });
+    world.start();
+    world.start();
+    world.rest();
+    world
+}
+
+/// N2: two slots are Released, and a pod without its label needs one of them. Each leader comes to the point where it
+/// wants to free a slot; then both requests land.
+pub fn two_leaders_free_a_slot_each() -> Option<String> {
+    let mut world = fleet();
+    world.bound_claim("shop/p");
+    world.bound_claim("shop/q");
+    world.run_pod("pod-p", &key("shop/p"));
+    world.rest();
+    world.strip_label(&key("shop/pod-p"));
+    world.rest();
+    world.force_delete("shop/p");
+    world.delete_claim(&key("shop/q"));
+    world.hears_all(1);
+    let first = world.until(0, is_delete_of_first);
+    world.hears_all(1);
+    // The other one may not free the same slot today, so it goes on with the next one.
+    let next = world.until_deaf(1, is_delete);
+    if is_delete_of_first(&world.controllers[1].requests[&next].action) {
+        world.answer(1, next, Outcome::Refused("no rights today".to_owned()));
+    }
+    world.finishes_for(1, 20);
+    world.land(0, first);
+    world.reply(0, first);
+    world.seconds(600);
+    if world.server.slots(port(9000)).count() == 0 {
+        world.judge.accuse("N2: no slot stays for the pod".to_owned());
+    }
+    verdict(world)
+}
+
+/// N3: the number was granted after the slot was created, before the status: the slot is undone.
+pub fn a_slot_beside_its_number() -> Option<String> {
+    let mut world = fleet();
+    world.claim("shop/a", None);
+    let create = world.until(0, is_create);
+    world.land(0, create);
+    world.make_hostport(spot(9000), "games", ReclaimPolicy::Delete, None);
+    world.reply(0, create);
+    world.finishes(0);
+    if world.phase("shop/a") == ClaimPhase::Bound {
+        world.judge.accuse("N3: shop/a is Bound to a slot of 9000, which stands too".to_owned());
+    }
+    verdict(world)
+}
+
 macro_rules! passes {
     ($($test:ident: $story:ident,)*) => {
         $(#[test]
@@ -243,4 +306,6 @@ passes! {
     a_void_status_is_written_again_only_over_confirmed_members: a_status_written_again_while_its_block_is_undone,
     a_promised_number_holds_up_nobody_who_may_have_another: a_promised_number_holds_nobody_up,
     a_promised_number_goes_to_nobody_else: a_promised_number_is_kept_for_its_claim,
+    n2_a_slot_stays_for_the_pod_whatever_two_leaders_free: two_leaders_free_a_slot_each,
+    n3_a_slot_and_its_number_are_not_both_bound: a_slot_beside_its_number,
 }

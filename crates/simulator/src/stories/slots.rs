@@ -4,7 +4,7 @@ use allocator::{Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::{action::Action, seen::Class};
 
-use super::drive::{HOSTPORTS, PODS, cluster, is_create, is_status};
+use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_release, is_status};
 use crate::{
     people::{class, key, port, spot},
     world::World,
@@ -128,6 +128,48 @@ fn n2_two_leaders_do_not_free_a_slot_each_for_one_pod() {
     world.seconds(600);
 
     assert_eq!(world.server.slots(port(9000)).count(), 1, "one slot stays for the pod\n{}", world.story());
+    world.ends_well();
+}
+
+#[test]
+fn n2_two_leaders_that_each_made_a_slot_their_own_do_not_wait_for_each_other() {
+    let mut world = slots(9000, 9000, None, 2);
+    world.bound_claim("shop/p");
+    world.bound_claim("shop/q");
+    world.running("pod-p", "shop/p");
+    world.strip_label(&key("shop/pod-p"));
+    world.rest();
+    world.force_delete("shop/p");
+    world.works(0);
+    world.force_delete("shop/q");
+    world.hears(1, CLAIMS);
+    let release = world.until_deaf(1, is_release);
+    world.land(1, release);
+    world.reply(1, release);
+
+    world.seconds(600);
+
+    assert_eq!(world.server.slots(port(9000)).count(), 1, "one slot for one pod\n{}", world.story());
+    world.ends_well();
+}
+
+#[test]
+fn n2_after_a_restart_a_slot_that_a_pod_holds_back_is_taken_over_too() {
+    let mut world = slots(9000, 9000, None, 1);
+    world.bound_claim("shop/p");
+    world.bound_claim("shop/q");
+    world.running("pod-p", "shop/p");
+    world.strip_label(&key("shop/pod-p"));
+    world.force_delete("shop/p");
+    world.seconds(300);
+    let held = world.server.hostports.get(&slot(9000, 0)).and_then(|it| it.held_by.clone());
+    assert_eq!(held.as_deref(), Some("pod shop/pod-p"), "{}", world.story());
+    world.kill(0, |_| false);
+
+    world.delete_claim(&key("shop/q"));
+    world.seconds(600);
+
+    assert_eq!(world.server.slots(port(9000)).count(), 1, "one slot for one pod\n{}", world.story());
     world.ends_well();
 }
 

@@ -50,6 +50,8 @@ const TOLD: &[(&str, Story)] = &[
         "a number that a living claim is promised is free for who wants it (C7)",
         guards::a_promised_number_is_kept_for_its_claim,
     ),
+    ("slots are freed that another process may have decided on (N2)", guards::two_leaders_free_a_slot_each),
+    ("the other form is not read before the status (N3)", guards::a_slot_beside_its_number),
 ];
 /// So many schedules are played of variants that a story catches.
 const RARELY: u64 = 5_000;

@@ -248,7 +248,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "slots are freed that another process may have decided on (N2)",
         file: "release.rs",
-        find: "seen.version == spot.version && «seen.own» && seen.at",
+        find: "let is_own = |it: &HostPort| seen(it).is_some_and(|seen| «seen.own»);",
         wrong: "true",
     },
     Flaw {
