@@ -23,5 +23,5 @@ mod words;
 mod world;
 
 pub use faults::{Family, Fault, Tally};
-pub use run::{Failure, Run, Summary};
+pub use run::{Failure, Only, Run, Summary};
 pub use schedule::{Report, Schedule};

@@ -107,6 +107,7 @@ impl Server {
                 let takes = it.claim_key().is_none_or(|key| *key == claim.key);
                 takes
                     && !foreign
+                    && (spot.is_whole() || self.is_calm(claim, spot))
                     && class.is_some_and(|class| class.name == it.class && self.may_have(class, spot).is_ok())
             }
             None => self.class_of(claim).is_ok_and(|class| {

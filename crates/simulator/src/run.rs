@@ -29,8 +29,29 @@ pub struct Run {
     pub time: Duration,
     /// Threads.
     pub jobs: usize,
-    /// Of these seeds only those whose worlds are small.
-    pub small: bool,
+    /// Which of these seeds.
+    pub only: Only,
+}
+
+/// A choice of seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// All.
+    All,
+    /// Those whose worlds are small.
+    Small,
+    /// Those without a class of scope Node.
+    Cluster,
+}
+
+impl Only {
+    fn leaves_out(self, seed: u64) -> bool {
+        match self {
+            Only::All => false,
+            Only::Small => !Schedule::is_small(seed),
+            Only::Cluster => Schedule::has_slots(seed),
+        }
+    }
 }
 
 /// What came of them.
@@ -71,10 +92,10 @@ impl Run {
                 let from = next.fetch_add(BATCH, Ordering::Relaxed);
                 let to = (from + BATCH).min(self.most);
                 for seed in (from..to).map(|at| self.seed.wrapping_add(at)) {
-                    let is_small = Schedule::is_small(seed);
-                    if self.small && !is_small {
+                    if self.only.leaves_out(seed) {
                         continue;
                     }
+                    let is_small = Schedule::is_small(seed);
                     let begin = Instant::now();
                     let report = Schedule::of(seed).play();
                     mine.add(seed, &report);

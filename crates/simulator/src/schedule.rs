@@ -79,6 +79,11 @@ impl Schedule {
         Size::of(&mut Random::new(seed)) == Size::Small
     }
 
+    /// Whether a class of scope Node is in the world of this seed.
+    pub fn has_slots(seed: u64) -> bool {
+        Setup::draws_node(&mut Random::new(seed ^ SCOPES))
+    }
+
     /// Plays it and lets it come to rest.
     pub fn play(&self) -> Report {
         let world = self.in_world(self.setup.world(&self.steps));

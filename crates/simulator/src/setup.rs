@@ -101,7 +101,7 @@ setup! {
 impl Setup {
     /// `scopes` is drawn from apart: worlds of scope Cluster are what they were before there was another.
     pub fn of(random: &mut Random, size: Size, scopes: &mut Random) -> Self {
-        let node = scopes.one_in(5);
+        let node = Self::draws_node(scopes);
         let (claims, ports, ..) = size.bounds();
         let claims = 1 + random.below(claims);
         let blocks = random.one_in(3);
@@ -125,6 +125,11 @@ impl Setup {
             most: if node { scopes.of(&[0, 1, 2, 3]) } else { 0 },
             forget: random.one_in(4),
         }
+    }
+
+    /// Whether there is a class of scope Node: the first that is drawn of `scopes`.
+    pub fn draws_node(scopes: &mut Random) -> bool {
+        scopes.one_in(5)
     }
 
     /// The world, and what the judge must know of what is to come.

@@ -77,14 +77,20 @@ fn step(what: &str, start: Instant, result: &str) {
 
 /// Every pod runs on a node, with the number of the claim that it names and that its namespace holds.
 async fn check(client: &Client, expected: usize) -> Result<String> {
+    // Pods that are being deleted stay for a while after their Deployment has what it wants.
+    let pods = eventually(Duration::from_secs(300), "the pods of before to end", || async {
+        let pods =
+            Api::<Pod>::namespaced(client.clone(), NAMESPACE).list(&ListParams::default()).await?.items;
+        ensure!(pods.len() == expected, "{} pods", pods.len());
+        Ok(pods)
+    })
+    .await?;
     let claims =
         Api::<HostPortClaim>::namespaced(client.clone(), NAMESPACE).list(&ListParams::default()).await?;
     let held: BTreeMap<String, u16> = claims
         .iter()
         .filter_map(|claim| Some((claim.name_any(), claim.status.as_ref()?.port?.get())))
         .collect();
-    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE).list(&ListParams::default()).await?.items;
-    ensure!(pods.len() == expected, "{} pods", pods.len());
     let (mut places, mut numbers) = (BTreeSet::new(), BTreeSet::new());
     for pod in &pods {
         let name = pod.name_any();

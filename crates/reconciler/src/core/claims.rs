@@ -97,10 +97,14 @@ impl Core {
     /// The HostPort is nobody's, or was this claim's under an earlier uid, and no pod of others carries it.
     pub(super) fn may_take(&self, claim: &Claim, hostport: &HostPort) -> bool {
         let class = claim.class.as_ref().or(claim.used_class.as_ref());
+        let spot = hostport.spot;
+        // A slot of nobody may be that of any pod which carries its number.
+        let strange = || !spot.is_whole() && self.known.has_strangers_beside(spot.port(), &claim.key);
         hostport.belongs_to(&claim.uid) // C5: it was released by mistake.
             || class.is_none_or(|class| *class == hostport.class)
                 && hostport.claim_key().is_none_or(|key| *key == claim.key)
-                && !self.known.foreign_to(hostport.spot, &claim.key.namespace)
+                && !self.known.foreign_to(spot, &claim.key.namespace)
+                && (hostport.holder.is_some() || !strange())
     }
 
     fn restore(&mut self, claim: &Claim, spot: Spot) {

@@ -421,11 +421,11 @@ impl Core {
         }
     }
 
-    /// The pod that `heldBy` of a slot names, if it carries the number still.
+    /// The pod that `heldBy` of a slot names, if it still carries the number and has no slot of its own.
     fn known_holder_back(&self, hostport: &HostPort) -> Option<Key> {
         let name = hostport.held_by.as_deref().filter(|_| !hostport.spot.is_whole())?;
         let (namespace, name) = name.strip_prefix("pod ")?.split_once('/')?;
-        Some(Key::new(namespace, name)).filter(|pod| self.known.carries(pod, hostport.spot.port()))
+        Some(Key::new(namespace, name)).filter(|pod| self.known.is_stranger(pod, hostport.spot.port()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use simulator::{Run, Schedule};
+use simulator::{Only, Run, Schedule};
 
 /// Plays the core against a model API server, with every fault that the design names, and checks the invariants
 /// after every change.
@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         most: options.schedules.unwrap_or(u64::MAX),
         time: if options.schedules.is_some() { Duration::MAX } else { Duration::from_secs(options.seconds) },
         jobs: options.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into)),
-        small: options.small,
+        only: if options.small { Only::Small } else { Only::All },
     };
     let summary = run.play();
     print!("{summary}");

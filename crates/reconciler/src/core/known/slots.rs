@@ -9,7 +9,7 @@ use std::{
 use allocator::{Port, Spot};
 use crds::{HostPortPhase, names::label_of_claim};
 
-use super::Known;
+use super::{Known, Touch};
 use crate::seen::{HostPort, Key, Pod};
 
 /// A number, and a claim as the labels of pods have it.
@@ -69,9 +69,9 @@ impl Known {
         }
     }
 
-    /// This live pod carries the number.
-    pub(in crate::core) fn carries(&self, pod: &Key, port: Port) -> bool {
-        self.carriers.get(&port).is_some_and(|pods| pods.contains(pod))
+    /// This live pod carries the number, and no slot of it stands for its claim.
+    pub(in crate::core) fn is_stranger(&self, pod: &Key, port: Port) -> bool {
+        self.has_stranger(port, |other, _| other == pod)
     }
 
     /// A slot of the number stands for the claim that the pod carries it for.
@@ -187,6 +187,9 @@ impl Known {
             if *count == 1 {
                 let pods = self.slots.pods.get(&(port, claim)).map_or(0, BTreeSet::len);
                 self.count_strangers(port, pods, false);
+                // These pods hold no other slot back any more.
+                let held_back = self.slots.held_back.get(&port).into_iter().flatten();
+                self.touched.extend(held_back.copied().map(Touch::Spot));
             }
         }
         if let Some(claim) = before {
