@@ -292,17 +292,24 @@ impl Core {
                 }
                 let Some(run) = self.pick(class, count) else { break };
                 let Some(key) = self.queue.next(class, count) else { break };
-                let to_be_bound = |claim: &Claim| claim.is_pending() && !claim.deleting;
-                let Some(claim) = self.known.claim(&key).filter(|claim| to_be_bound(claim)).cloned() else {
-                    continue;
-                };
+                let Some(claim) = self.known.claim(&key).cloned() else { continue };
                 if self.claim_jobs.contains_key(&key) {
                     continue; // The end of its job names it again.
+                }
+                if !self.stands_in_line(&claim, class, count) {
+                    self.claims.push(key);
+                    continue;
                 }
                 self.bind_run(&claim, class.clone(), run);
             }
             self.tell_exhausted(class, count);
         }
+    }
+
+    /// The claim is the one that joined the line: not another of that name, made since, that asks for something else.
+    fn stands_in_line(&self, claim: &Claim, class: &Arc<str>, count: u16) -> bool {
+        let of_class = matches!(self.class_for(claim), Ok(Some(its)) if its == *class);
+        claim.is_pending() && !claim.deleting && claim.wanted.is_none() && claim.count == count && of_class
     }
 
     /// The next number of the class, or the first of so many.
