@@ -12,7 +12,7 @@ use kube::{
 };
 
 use crate::{
-    making::within,
+    reads::within,
     refusal::{Fleet, Refusal},
     server::Stop,
     wishes::Make,

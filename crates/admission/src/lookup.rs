@@ -111,16 +111,6 @@ impl Lookup {
         Ok(holders)
     }
 
-    /// The live pod that a claim of scope Node has already, if it has one.
-    pub(crate) async fn live_pod(
-        &self,
-        namespace: &str,
-        claim: &str,
-        number: Port,
-    ) -> Result<Option<String>, ReadError> {
-        self.0.reads.live_pod(namespace, claim, number).await
-    }
-
     async fn propose(&self, namespace: &str, name: &str) -> Result<(String, Standing), ReadError> {
         let standing = match self.0.known.saying(namespace, name) {
             Some(saying) => {

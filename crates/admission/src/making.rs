@@ -32,15 +32,13 @@ use crate::{
     classes::{class_of, exhausted, has_free_ports},
     grants::Asking,
     pod::Pod,
-    reads::ReadError,
+    reads::{ReadError, within},
     refusal::{Fleet, Refusal},
     server::Stop,
     standing::said,
     wishes::{Kind, Make},
 };
 
-/// A request that takes longer is given up; the whole answer has 8 s.
-const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 /// A pod with a claim is on its way no longer than this.
 const IN_FLIGHT: Duration = Duration::from_secs(40);
 /// From so many claims for one owner in that time on it is looked whether its pods are stored at all.
@@ -351,18 +349,6 @@ fn random_name(stem: &str) -> String {
     let end = stem.len().min(STEM);
     let stem = stem.get(..end).unwrap_or_default().trim_end_matches(['-', '.']);
     if stem.is_empty() { format!("pod-{suffix}") } else { format!("{stem}-{suffix}") }
-}
-
-/// Bounds a request. What does not succeed says nothing about the pod.
-pub(crate) async fn within<T>(
-    what: String,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ReadError> {
-    match tokio::time::timeout(REQUEST_LIMIT, request).await {
-        Err(_) => Err(ReadError::Slow { what }),
-        Ok(Err(source)) => Err(ReadError::Failed { what, source: Box::new(source) }),
-        Ok(Ok(done)) => Ok(done),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Live reads: each is bounded, and one that fails says nothing about the pod.
+//! Live reads: each is bounded, and one that fails says nothing about the pod. [`within`] bounds writes as well.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use kube::{
 
 use crate::{run::Run, standing::Standing};
 
-/// A read that takes longer is given up; the whole answer has 8 s.
-const READ_LIMIT: Duration = Duration::from_secs(3);
+/// A request that takes longer is given up; the whole answer has 8 s.
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 /// Pods whose containers may run.
 const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Names that a sentence offers for one that does not exist, and how many are looked at.
@@ -111,8 +111,12 @@ impl Reads {
     }
 }
 
-async fn within<T>(what: String, read: impl Future<Output = kube::Result<T>>) -> Result<T, ReadError> {
-    match tokio::time::timeout(READ_LIMIT, read).await {
+/// Bounds a request.
+pub(crate) async fn within<T>(
+    what: String,
+    read: impl Future<Output = kube::Result<T>>,
+) -> Result<T, ReadError> {
+    match tokio::time::timeout(REQUEST_LIMIT, read).await {
         Err(_) => Err(ReadError::Slow { what }),
         Ok(Err(source)) => Err(ReadError::Failed { what, source: Box::new(source) }),
         Ok(Ok(read)) => Ok(read),

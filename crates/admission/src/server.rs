@@ -314,7 +314,7 @@ impl Inner {
         for used in &plan.uses {
             let Some(Standing::Held(run)) = standings.get(&used.claim) else { continue };
             if run.is_slot()
-                && let Some(pod) = self.lookup.live_pod(namespace, &used.claim, run.first).await?
+                && let Some(pod) = self.lookup.reads().live_pod(namespace, &used.claim, run.first).await?
             {
                 let (claim, port) = (used.claim.clone(), used.port_name.clone());
                 return Err(Refusal::Serving { claim, pod, port }.into());

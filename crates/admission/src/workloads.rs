@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::{
     annotations::{Plan, is_ours},
-    making::within,
     mutate::targets,
     pod::Pod,
+    reads::within,
     review::Request,
 };
 
