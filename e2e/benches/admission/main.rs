@@ -1,6 +1,7 @@
 //! What admission costs a pod: creates without a webhook, with an empty one of the same TLS stack, and with
 //! ours, taken in turns. A program that prints a table, not a timed test.
 
+mod calls;
 mod empty;
 
 use std::{
@@ -34,9 +35,10 @@ struct Args {
     bench: bool,
 }
 
-const WAYS: [(&str, &str); 4] = [
+const WAYS: [(&str, &str); 5] = [
     ("none", "no webhook"),
     ("empty", "empty webhooks (one mutating, one validating)"),
+    ("patching", "the same, but the mutating one always writes one number"),
     ("unclaimed", "ours, pod without annotations"),
     ("claimed", "ours, pod with a claim"),
 ];
@@ -80,6 +82,7 @@ async fn main() -> Result<()> {
         let (none, empty) = (p50(way) / p50(&times[0]), p50(way) / p50(&times[1]));
         println!("{:8.2} {p99:8.2} {none:8.2}  {empty:8.2}  {title}", p50(way));
     }
+    calls::print(&client).await?;
     println!("to reach: ours with a claim at most 1.25 of the empty ones");
     Ok(())
 }
