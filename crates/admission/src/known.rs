@@ -2,7 +2,7 @@
 //! believes it has read the HostPorts live, and found the very uid in them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,6 +12,7 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
+use tokio::sync::watch;
 
 use crate::{run::Run, standing::said};
 
@@ -29,6 +30,8 @@ pub(crate) struct Saying {
 #[derive(Default)]
 pub(crate) struct Known {
     sayings: Mutex<Sayings>,
+    /// Each time something was told.
+    told: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -42,6 +45,14 @@ impl Known {
     /// What the claim says that it holds, if it was seen Bound and living.
     pub(crate) fn saying(&self, namespace: &str, name: &str) -> Option<Saying> {
         self.sayings().by_name.get(namespace)?.get(name).cloned()
+    }
+
+    /// Until all these claims have been seen Bound and living: for ever, if the watch is silent.
+    pub(crate) async fn all_say(&self, namespace: &str, names: &BTreeSet<&str>) {
+        let mut told = self.told.subscribe();
+        while !names.iter().all(|name| self.saying(namespace, name).is_some()) && told.changed().await.is_ok()
+        {
+        }
     }
 
     /// Takes in what the watch tells, until it ends.
@@ -71,6 +82,8 @@ impl Known {
             watcher::Event::Apply(claim) => put(by_name, &claim),
             watcher::Event::Delete(claim) => remove(by_name, &claim),
         }
+        drop(sayings);
+        self.told.send_replace(());
     }
 
     fn sayings(&self) -> MutexGuard<'_, Sayings> {
@@ -150,5 +163,20 @@ mod tests {
 
         known.apply(Event::InitDone);
         assert_eq!((said_by(&known, "old"), said_by(&known, "new")), (None, Some(9001)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_the_last_of_his_claims() {
+        let known = Known::default();
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+        let names = BTreeSet::from(["web", "voice"]);
+        let mut wait = std::pin::pin!(known.all_say("shop", &names));
+        assert!(futures::poll!(&mut wait).is_pending());
+
+        known.apply(Event::Apply(claim("voice", None)));
+        assert!(futures::poll!(&mut wait).is_pending());
+
+        known.apply(Event::Apply(bound_claim("voice", 9001)));
+        assert!(futures::poll!(&mut wait).is_ready());
     }
 }

@@ -2,9 +2,9 @@
 //! holds a seat of the API server. Controllers never wait: they retry by themselves, and a wait would stall
 //! their few workers for everybody (40 ReplicaSets on one dead claim stopped another tenant's for 40 s).
 //!
-//! Waiting is reading again, in growing steps. A watch would hear of the binding some milliseconds earlier, but
-//! each answer has to be believed from a live read of claim and HostPort anyway, and a wait ends after a step
-//! or two: at most 32 waits, at most 16 reads each.
+//! Waiting is listening to the watch of claims, and reading again, in growing steps, in case that it is silent: at most
+//! 32 waits with at most 16 reads each. For a claim that admission has just made the first read would come too early,
+//! and its watch is awake: two reads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +25,8 @@ const LONGEST_MADE: Duration = Duration::from_millis(500);
 /// The first pause between two reads; each is twice the one before, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LAST_PAUSE: Duration = Duration::from_millis(400);
+/// The first pause for a claim that admission made.
+const FIRST_PAUSE_MADE: Duration = Duration::from_millis(200);
 
 /// The seats for those who wait.
 #[derive(Clone)]
@@ -50,34 +52,37 @@ impl Waits {
 
     /// `None`: too many wait already.
     pub(crate) fn begin(&self) -> Option<Wait> {
-        self.sit_down(&self.seats, LONGEST)
+        self.sit_down(&self.seats, LONGEST, FIRST_PAUSE)
     }
 
     /// For a claim that admission made, whoever asks. `None`: too many wait already.
     pub(crate) fn begin_made(&self) -> Option<Wait> {
-        self.sit_down(&self.seats_made, LONGEST_MADE)
+        self.sit_down(&self.seats_made, LONGEST_MADE, FIRST_PAUSE_MADE)
     }
 
-    fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration) -> Option<Wait> {
+    fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration, pause: Duration) -> Option<Wait> {
         let seat = Arc::clone(seats).try_acquire_owned().ok()?;
         self.in_progress.inc();
         Some(Wait {
             _seat: seat,
             in_progress: self.in_progress.clone(),
             until: Instant::now() + longest,
-            pause: FIRST_PAUSE,
+            pause,
         })
     }
 }
 
 impl Wait {
-    /// Pauses before the next read. `false`: the time is up.
-    pub(crate) async fn pause(&mut self) -> bool {
-        if Instant::now() + self.pause > self.until {
+    /// Pauses before the next read, or until it is `told` that there is something to read. `false`: the time is up.
+    pub(crate) async fn pause(&mut self, told: impl Future<Output = ()>) -> bool {
+        let now = Instant::now();
+        if now >= self.until {
             return false;
         }
-        tokio::time::sleep(self.pause).await;
+        let next = self.until.min(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
+        // Either way it is read again.
+        let _ = tokio::time::timeout_at(next, told).await;
         true
     }
 }
@@ -90,6 +95,8 @@ impl Drop for Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -99,7 +106,7 @@ mod tests {
 
         let mut wait = waits.begin().unwrap();
         let mut reads = 1;
-        while wait.pause().await {
+        while wait.pause(pending()).await {
             reads += 1;
         }
 
@@ -113,9 +120,19 @@ mod tests {
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        while wait.pause().await {}
+        while wait.pause(pending()).await {}
 
-        assert!(start.elapsed() <= LONGEST_MADE && start.elapsed() > LONGEST_MADE / 3);
+        assert_eq!(start.elapsed(), LONGEST_MADE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_does_not_wait_on() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        assert!(waits.begin_made().unwrap().pause(ready(())).await);
+
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]

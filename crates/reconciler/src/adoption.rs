@@ -92,6 +92,14 @@ impl Adoption {
         }
     }
 
+    /// Takes in what an answer to somebody else showed: it comes before the watch tells. One that comes after the
+    /// claim's end is found out when the claim is looked at.
+    pub fn learn(&mut self, outcome: &Outcome) {
+        if let Outcome::Claim(claim) = outcome {
+            self.put_claim(claim);
+        }
+    }
+
     /// When [`Adoption::poll`] has something to do even if nothing is told before.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.schedule.next()
