@@ -12,7 +12,7 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{run::Run, standing::said};
 
@@ -32,6 +32,8 @@ pub(crate) struct Known {
     sayings: Mutex<Sayings>,
     /// Each time something was told.
     told: watch::Sender<()>,
+    /// When a claim was last seen to be Bound that was not before.
+    bound: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,11 @@ impl Known {
     /// What the claim says that it holds, if it was seen Bound and living.
     pub(crate) fn saying(&self, namespace: &str, name: &str) -> Option<Saying> {
         self.sayings().by_name.get(namespace)?.get(name).cloned()
+    }
+
+    /// When the last claim was bound, whosever it is, as far as the watch has told.
+    pub(crate) fn last_bound(&self) -> Option<Instant> {
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until all these claims have been seen Bound and living: for ever, if the watch is silent.
@@ -77,9 +84,13 @@ impl Known {
         let Sayings { by_name, listed } = &mut *sayings;
         match change {
             watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(claim) => put(listed, &claim),
+            watcher::Event::InitApply(claim) => _ = put(listed, &claim),
             watcher::Event::InitDone => *by_name = std::mem::take(listed),
-            watcher::Event::Apply(claim) => put(by_name, &claim),
+            watcher::Event::Apply(claim) => {
+                if put(by_name, &claim) {
+                    *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+            }
             watcher::Event::Delete(claim) => remove(by_name, &claim),
         }
         drop(sayings);
@@ -91,16 +102,21 @@ impl Known {
     }
 }
 
-fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) {
+/// Whether the claim says something that it did not say before.
+fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) -> bool {
     let lives = claim.metadata.deletion_timestamp.is_none();
     let run = said(claim).filter(|_| lives);
     match (run, claim.uid()) {
         (Some(run), Some(uid)) => {
             let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
             let saying = Saying { uid: uid.into(), run };
-            sayings.entry(namespace.into()).or_default().insert(name.into(), saying);
+            let names = sayings.entry(namespace.into()).or_default();
+            names.insert(name.into(), saying.clone()).is_none_or(|before| before != saying)
         }
-        _ => remove(sayings, claim),
+        _ => {
+            remove(sayings, claim);
+            false
+        }
     }
 }
 
@@ -178,5 +194,19 @@ mod tests {
 
         known.apply(Event::Apply(bound_claim("voice", 9001)));
         assert!(futures::poll!(&mut wait).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_claim_that_is_bound_anew_is_a_sign_of_life() {
+        let known = Known::default();
+        known.apply(Event::Apply(claim("voice", None)));
+        assert_eq!(known.last_bound(), None);
+
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+        let then = known.last_bound();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+
+        assert!(then.is_some() && known.last_bound() == then);
     }
 }

@@ -280,13 +280,10 @@ impl Inner {
     ) -> Judged {
         let draft = Draft::new(&request.object, pod, plan)?;
         let claims = plan.claims();
-        let told = || self.lookup.known().all_say(asking.namespace, &claims);
-        let mut wait = None;
-        if making.hopeful {
-            wait = self.waits.begin_made();
-            if let Some(wait) = &mut wait {
-                wait.pause(told()).await;
-            }
+        let known = self.lookup.known();
+        let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
+        if let Some(wait) = &mut wait {
+            wait.pause(known.all_say(asking.namespace, &claims)).await;
         }
         loop {
             let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
@@ -299,11 +296,11 @@ impl Inner {
             if wait.is_none() && !asking.retries {
                 wait = self.waits.begin();
             }
-            let look_again = match &mut wait {
-                Some(wait) => wait.pause(told()).await,
-                None => false,
-            };
-            if !look_again {
+            let Some(wait) = &mut wait else { return Err(refusal.into()) };
+            if let Some(bound) = known.last_bound().filter(|_| making.hopeful) {
+                wait.goes_on(bound);
+            }
+            if !wait.pause(known.all_say(asking.namespace, &claims)).await {
                 return Err(refusal.into());
             }
         }

@@ -3,8 +3,9 @@
 //! their few workers for everybody (40 ReplicaSets on one dead claim stopped another tenant's for 40 s).
 //!
 //! Waiting is listening to the watch of claims, and reading again, in growing steps, in case that it is silent: at most
-//! 32 waits with at most 16 reads each. For a claim that admission has just made the first read would come too early,
-//! and its watch is awake: two reads.
+//! 32 waits with at most 16 reads each. A claim that admission has just made is read when the watch tells of it, and
+//! at the end. While claims are being bound its turn comes, and to refuse the pod would only make more work: then the
+//! wait is longer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,16 +18,16 @@ use tokio::{
 /// Waits at the same time.
 const AT_ONCE: usize = 32;
 /// Waits for claims that admission made, at the same time: they are much shorter.
-const MADE_AT_ONCE: usize = 128;
+const MADE_AT_ONCE: usize = 256;
 /// A wait ends after this time.
 const LONGEST: Duration = Duration::from_secs(5);
 /// One for a claim that admission made, whose class has free ports, ends after this time also for controllers.
 const LONGEST_MADE: Duration = Duration::from_millis(500);
+/// But so long after the last claim that was bound, whosever it was, up to this time in all.
+const LONGEST_BUSY: Duration = Duration::from_secs(4);
 /// The first pause between two reads; each is twice the one before, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LAST_PAUSE: Duration = Duration::from_millis(400);
-/// The first pause for a claim that admission made.
-const FIRST_PAUSE_MADE: Duration = Duration::from_millis(200);
 
 /// The seats for those who wait.
 #[derive(Clone)]
@@ -40,6 +41,7 @@ pub(crate) struct Waits {
 pub(crate) struct Wait {
     _seat: OwnedSemaphorePermit,
     in_progress: Gauge,
+    began: Instant,
     until: Instant,
     pause: Duration,
 }
@@ -57,7 +59,7 @@ impl Waits {
 
     /// For a claim that admission made, whoever asks. `None`: too many wait already.
     pub(crate) fn begin_made(&self) -> Option<Wait> {
-        self.sit_down(&self.seats_made, LONGEST_MADE, FIRST_PAUSE_MADE)
+        self.sit_down(&self.seats_made, LONGEST_MADE, LONGEST_MADE)
     }
 
     fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration, pause: Duration) -> Option<Wait> {
@@ -66,6 +68,7 @@ impl Waits {
         Some(Wait {
             _seat: seat,
             in_progress: self.in_progress.clone(),
+            began: Instant::now(),
             until: Instant::now() + longest,
             pause,
         })
@@ -73,6 +76,11 @@ impl Waits {
 }
 
 impl Wait {
+    /// A claim was bound at that time: one that admission made is waited for longer.
+    pub(crate) fn goes_on(&mut self, bound: Instant) {
+        self.until = self.until.max((bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
+    }
+
     /// Pauses before the next read, or until it is `told` that there is something to read. `false`: the time is up.
     pub(crate) async fn pause(&mut self, told: impl Future<Output = ()>) -> bool {
         let now = Instant::now();
@@ -123,6 +131,22 @@ mod tests {
         while wait.pause(pending()).await {}
 
         assert_eq!(start.elapsed(), LONGEST_MADE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_others_are_bound_a_wait_for_a_claim_that_was_made_is_longer_but_not_without_end() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        let mut wait = waits.begin_made().unwrap();
+        let mut reads = 0;
+        while wait.pause(pending()).await {
+            reads += 1;
+            wait.goes_on(Instant::now());
+        }
+
+        assert_eq!(start.elapsed(), LONGEST_BUSY);
+        assert!(reads <= 11, "{reads} reads");
     }
 
     #[tokio::test(start_paused = true)]

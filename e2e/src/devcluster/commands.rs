@@ -83,7 +83,6 @@ pub(super) fn apiserver(endpoint: SocketAddr, has_controllers: bool) -> Vec<Stri
         ("kubelet-preferred-address-types", "InternalIP"),
         ("audit-policy-file", AUDIT_POLICY),
         ("audit-log-path", AUDIT_LOG),
-        ("profiling", "false"),
     ]);
     if endpoint.ip().is_loopback() {
         // An Endpoints object may not hold a loopback address, and there are no pods that would use it.
