@@ -283,7 +283,7 @@ impl Inner {
         let known = self.lookup.known();
         let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
         if let Some(wait) = &mut wait {
-            wait.pause(known.all_say(asking.namespace, &claims)).await;
+            wait.turn(known.all_say(asking.namespace, &claims), || known.last_bound()).await;
         }
         loop {
             let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
@@ -297,9 +297,6 @@ impl Inner {
                 wait = self.waits.begin();
             }
             let Some(wait) = &mut wait else { return Err(refusal.into()) };
-            if let Some(bound) = known.last_bound().filter(|_| making.hopeful) {
-                wait.goes_on(bound);
-            }
             if !wait.pause(known.all_say(asking.namespace, &claims)).await {
                 return Err(refusal.into());
             }

@@ -76,11 +76,6 @@ impl Waits {
 }
 
 impl Wait {
-    /// A claim was bound at that time: one that admission made is waited for longer.
-    pub(crate) fn goes_on(&mut self, bound: Instant) {
-        self.until = self.until.max((bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
-    }
-
     /// Pauses before the next read, or until it is `told` that there is something to read. `false`: the time is up.
     pub(crate) async fn pause(&mut self, told: impl Future<Output = ()>) -> bool {
         let now = Instant::now();
@@ -92,6 +87,20 @@ impl Wait {
         // Either way it is read again.
         let _ = tokio::time::timeout_at(next, told).await;
         true
+    }
+
+    /// Of a claim that admission made: pauses until it is `told`, or until `bound` says that no claim was bound lately,
+    /// whosever it is.
+    pub(crate) async fn turn(&mut self, told: impl Future<Output = ()>, bound: impl Fn() -> Option<Instant>) {
+        let mut told = std::pin::pin!(told);
+        while tokio::time::timeout_at(self.until, &mut told).await.is_err() {
+            let until =
+                bound().map_or(self.until, |bound| (bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
+            if until <= self.until {
+                break;
+            }
+            self.until = until;
+        }
     }
 }
 
@@ -128,9 +137,10 @@ mod tests {
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        while wait.pause(pending()).await {}
+        wait.turn(pending(), || None).await;
 
         assert_eq!(start.elapsed(), LONGEST_MADE);
+        assert!(!wait.pause(pending()).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,15 +148,11 @@ mod tests {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
-        let mut wait = waits.begin_made().unwrap();
-        let mut reads = 0;
-        while wait.pause(pending()).await {
-            reads += 1;
-            wait.goes_on(Instant::now());
-        }
-
+        waits.begin_made().unwrap().turn(pending(), || Some(Instant::now())).await;
         assert_eq!(start.elapsed(), LONGEST_BUSY);
-        assert!(reads <= 11, "{reads} reads");
+
+        waits.begin_made().unwrap().turn(pending(), || Some(start)).await;
+        assert_eq!(start.elapsed(), LONGEST_BUSY + LONGEST_MADE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +160,7 @@ mod tests {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
-        assert!(waits.begin_made().unwrap().pause(ready(())).await);
+        waits.begin_made().unwrap().turn(ready(()), || None).await;
 
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
