@@ -3,12 +3,14 @@
 //! `controlplane` finds or builds the Kubernetes binaries and `kwok` what plays nodes, `devcluster` starts and stops them, `shared` gives each test
 //! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
 
+mod cargo;
 mod cli;
 pub mod controlplane;
 pub mod devcluster;
 mod eventually;
 mod gobuild;
 mod guarded;
+pub mod image;
 pub mod kwok;
 pub mod operator;
 pub mod shared;
@@ -32,3 +34,4 @@ pub fn init() {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_target(false);
     let _ = log.with_writer(std::io::stderr).try_init();
 }
+
