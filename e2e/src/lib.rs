@@ -11,7 +11,9 @@ mod eventually;
 mod gobuild;
 mod guarded;
 pub mod image;
+pub mod kubelet;
 pub mod kwok;
+pub mod machine;
 pub mod operator;
 pub mod shared;
 
@@ -35,3 +37,7 @@ pub fn init() {
     let _ = log.with_writer(std::io::stderr).try_init();
 }
 
+/// Whether this runs in CI, where nothing is skipped because the machine cannot do it: `CI` is set, and not to nothing.
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
