@@ -38,9 +38,9 @@ pub struct Image<'a> {
     pub labels: &'static [(&'static str, &'static str)],
 }
 
-/// How the image of this version is called unless somebody says otherwise.
+/// How the image of this version is called unless somebody says otherwise: in full what the chart calls `hostport`.
 pub fn default_name() -> String {
-    format!("hostport.io/hostport:{}", env!("CARGO_PKG_VERSION"))
+    format!("docker.io/library/hostport:{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The image of hostport.
