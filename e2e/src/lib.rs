@@ -3,13 +3,17 @@
 //! `controlplane` finds or builds the Kubernetes binaries and `kwok` what plays nodes, `devcluster` starts and stops them, `shared` gives each test
 //! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
 
+mod cargo;
 mod cli;
 pub mod controlplane;
 pub mod devcluster;
 mod eventually;
 mod gobuild;
 mod guarded;
+pub mod image;
+pub mod kubelet;
 pub mod kwok;
+pub mod machine;
 pub mod operator;
 pub mod shared;
 
@@ -31,4 +35,9 @@ pub fn init() {
     let terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_target(false);
     let _ = log.with_writer(std::io::stderr).try_init();
+}
+
+/// Whether this runs in CI, where nothing is skipped because the machine cannot do it: `CI` is set, and not to nothing.
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
