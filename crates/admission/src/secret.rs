@@ -59,6 +59,9 @@ impl Certificates {
                 Ok(watcher::Event::Apply(secret) | watcher::Event::InitApply(secret)) => {
                     match self.parse(&secret) {
                         Ok(config) => return Ok(config),
+                        Err(_) if is_empty(&secret) => {
+                            tracing::info!(secret = name, "it has no certificate yet")
+                        }
                         Err(error) => tracing::warn!(
                             secret = name,
                             error = format!("{error:#}"),
@@ -82,16 +85,23 @@ impl Certificates {
     }
 
     fn parse(&self, secret: &Secret) -> anyhow::Result<Arc<ServerConfig>> {
-        let text = |key: &str| {
-            let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| &**bytes);
-            std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
-        };
-        let config = server_config(text("tls.crt"), text("tls.key"))?;
-        if let Some(ends) = certificates::not_after(text("tls.crt")) {
+        let chain = text(secret, "tls.crt");
+        let config = server_config(chain, text(secret, "tls.key"))?;
+        if let Some(ends) = certificates::not_after(chain) {
             self.expiry.serving(ends);
             let version = secret.resource_version();
             tracing::info!(secret = self.name, version, %ends, "serving the certificate of this Secret");
         }
         Ok(config)
     }
+}
+
+/// Who makes the certificate has made the Secret first.
+fn is_empty(secret: &Secret) -> bool {
+    text(secret, "tls.crt").is_empty()
+}
+
+fn text<'a>(secret: &'a Secret, key: &str) -> &'a str {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| &**bytes);
+    std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }
