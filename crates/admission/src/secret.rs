@@ -53,35 +53,35 @@ impl Certificates {
     }
 
     async fn next(&mut self) -> anyhow::Result<Arc<ServerConfig>> {
-        let name = self.name.clone();
         while let Some(change) = self.changes.next().await {
+            let secret = &self.name;
             match change {
-                Ok(watcher::Event::Apply(secret) | watcher::Event::InitApply(secret)) => {
-                    match self.parse(&secret) {
+                Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) => {
+                    match self.parse(&found) {
                         Ok(config) => return Ok(config),
-                        Err(_) if is_empty(&secret) => {
-                            tracing::info!(secret = name, "it has no certificate yet")
+                        // Who makes the certificate has made the Secret first.
+                        Err(_) if text(&found, "tls.crt").is_empty() => {
+                            tracing::info!(secret, "the Secret has no certificate yet");
                         }
-                        Err(error) => tracing::warn!(
-                            secret = name,
-                            error = format!("{error:#}"),
-                            "no certificate to serve in this Secret, what was served before goes on"
-                        ),
+                        Err(error) => {
+                            let error = format!("{error:#}");
+                            tracing::warn!(secret, error, "not to be served; what was served before goes on");
+                        }
                     }
                 }
                 Ok(watcher::Event::Delete(_)) => {
                     tracing::warn!(
-                        secret = name,
-                        "the Secret is deleted, its last certificate is served until it ends"
+                        secret,
+                        "the Secret is deleted; its last certificate is served until it ends"
                     );
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
                 Err(error) => {
-                    tracing::warn!(secret = name, %error, "the watch of the Secret failed, it is begun anew")
+                    tracing::warn!(secret, %error, "the watch of the Secret failed, it is begun anew");
                 }
             }
         }
-        anyhow::bail!("the watch of Secret {name} ended")
+        anyhow::bail!("the watch of Secret {} ended", self.name)
     }
 
     fn parse(&self, secret: &Secret) -> anyhow::Result<Arc<ServerConfig>> {
@@ -94,11 +94,6 @@ impl Certificates {
         }
         Ok(config)
     }
-}
-
-/// Who makes the certificate has made the Secret first.
-fn is_empty(secret: &Secret) -> bool {
-    text(secret, "tls.crt").is_empty()
 }
 
 fn text<'a>(secret: &'a Secret, key: &str) -> &'a str {

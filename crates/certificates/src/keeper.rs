@@ -222,7 +222,7 @@ fn report(step: Step, stored: &Stored) {
     match step {
         Step::Begin => tracing::info!(ends = authority(&stored.signing), "a CA for the webhooks is made"),
         Step::Prepare => {
-            tracing::info!(ends = authority(&stored.next), "the next CA for the webhooks is made")
+            tracing::info!(ends = authority(&stored.next), "the next CA for the webhooks is made");
         }
         Step::Tidy => tracing::info!(
             trusted = stored.trusted.len(),

@@ -238,7 +238,7 @@ proptest! {
                 2 => play.stored.serving = None,             // somebody emptied a part of the Secret
                 3 => play.stored.signing = None,
                 4 => play.stored.next = None,
-                5 => play.now = play.now + seconds(delay),   // nobody leads for a while
+                5 => play.now += seconds(delay),   // nobody leads for a while
                 _ => {}
             }
             play.step();
