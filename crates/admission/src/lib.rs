@@ -20,6 +20,7 @@ mod refusal;
 mod review;
 mod run;
 mod secret;
+mod serve;
 mod server;
 mod standing;
 mod tls;
@@ -34,7 +35,8 @@ mod testing;
 
 pub use metrics::Metrics;
 pub use secret::Certificates;
-pub use server::{Admission, router, serve};
+pub use serve::serve;
+pub use server::{Admission, router};
 pub use standing::believed;
 pub use tls::{Serving, self_signed};
 pub use webhooks::{Target, configurations, install, yaml};

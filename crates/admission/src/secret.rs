@@ -53,45 +53,50 @@ impl Certificates {
     }
 
     async fn next(&mut self) -> anyhow::Result<Arc<ServerConfig>> {
-        let name = self.name.clone();
         while let Some(change) = self.changes.next().await {
+            let secret = &self.name;
             match change {
-                Ok(watcher::Event::Apply(secret) | watcher::Event::InitApply(secret)) => {
-                    match self.parse(&secret) {
+                Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) => {
+                    match self.parse(&found) {
                         Ok(config) => return Ok(config),
-                        Err(error) => tracing::warn!(
-                            secret = name,
-                            error = format!("{error:#}"),
-                            "no certificate to serve in this Secret, what was served before goes on"
-                        ),
+                        // Who makes the certificate has made the Secret first.
+                        Err(_) if text(&found, "tls.crt").is_empty() => {
+                            tracing::info!(secret, "the Secret has no certificate yet");
+                        }
+                        Err(error) => {
+                            let error = format!("{error:#}");
+                            tracing::warn!(secret, error, "not to be served; what was served before goes on");
+                        }
                     }
                 }
                 Ok(watcher::Event::Delete(_)) => {
                     tracing::warn!(
-                        secret = name,
-                        "the Secret is deleted, its last certificate is served until it ends"
+                        secret,
+                        "the Secret is deleted; its last certificate is served until it ends"
                     );
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
                 Err(error) => {
-                    tracing::warn!(secret = name, %error, "the watch of the Secret failed, it is begun anew")
+                    tracing::warn!(secret, %error, "the watch of the Secret failed, it is begun anew");
                 }
             }
         }
-        anyhow::bail!("the watch of Secret {name} ended")
+        anyhow::bail!("the watch of Secret {} ended", self.name)
     }
 
     fn parse(&self, secret: &Secret) -> anyhow::Result<Arc<ServerConfig>> {
-        let text = |key: &str| {
-            let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| &**bytes);
-            std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
-        };
-        let config = server_config(text("tls.crt"), text("tls.key"))?;
-        if let Some(ends) = certificates::not_after(text("tls.crt")) {
+        let chain = text(secret, "tls.crt");
+        let config = server_config(chain, text(secret, "tls.key"))?;
+        if let Some(ends) = certificates::not_after(chain) {
             self.expiry.serving(ends);
             let version = secret.resource_version();
             tracing::info!(secret = self.name, version, %ends, "serving the certificate of this Secret");
         }
         Ok(config)
     }
+}
+
+fn text<'a>(secret: &'a Secret, key: &str) -> &'a str {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| &**bytes);
+    std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }

@@ -1,36 +1,24 @@
-//! The HTTPS server around the pure functions: reads what they need, counts, answers. Every request ends in an
+//! The webhooks around the pure functions: reads what they need, counts, answers. Every request ends in an
 //! answer or a 4xx within a fixed time.
 
-use std::{
-    collections::BTreeMap,
-    net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
-    middleware::map_response_with_state,
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
 };
-use axum_server::{Handle, tls_rustls::from_tcp_rustls};
 use futures::{TryStreamExt, future::OptionFuture};
-use hyper_util::rt::TokioTimer;
 use k8s_openapi::ByteString;
 use kube::Client;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    Metrics, Serving,
+    Metrics,
     annotations::{Plan, told_before},
     grants::{Asking, Unsettled, settle},
     lookup::Lookup,
@@ -54,10 +42,6 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 const DROPPED_LIMIT: usize = 8 * BODY_LIMIT;
 /// A review is answered within this time: below the 10 s after which the API server gives up.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
-/// A connection without a request is closed after this time. The API server closes first, after 90 s.
-const IDLE_LIMIT: Duration = Duration::from_secs(120);
-/// At the end, requests in flight have this long.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the webhooks answer from. Clones share everything.
 #[derive(Clone)]
@@ -91,7 +75,7 @@ impl Admission {
     }
 }
 
-/// The webhooks as a service, for [`serve`] and for tests without TLS.
+/// The webhooks as a service, for [`serve`](crate::serve) and for tests without TLS.
 pub fn router(admission: Admission) -> Router {
     Router::new()
         .route(PATH_MUTATE, post(mutate_pods))
@@ -99,46 +83,6 @@ pub fn router(admission: Admission) -> Router {
         .route(PATH_ANNOTATED, post(validate_annotated))
         .route(PATH_WORKLOADS, post(warn_workloads))
         .with_state(admission)
-}
-
-/// Serves the webhooks until `shutdown` ends, and for the time of `drain` after it: who has not heard yet that we end is
-/// answered, and each answer ends its connection. Then requests in flight are let finish.
-///
-/// # Errors
-/// The listener cannot be used, or the server ends by itself.
-pub async fn serve(
-    admission: Admission,
-    listener: TcpListener,
-    tls: &Serving,
-    shutdown: impl Future<Output = ()>,
-    drain: Duration,
-) -> anyhow::Result<()> {
-    listener.set_nonblocking(true).context("the admission listener")?;
-    let handle = Handle::new();
-    let mut server = from_tcp_rustls(listener, tls.config())?.http1_only().handle(handle.clone());
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
-    let draining = Arc::new(AtomicBool::new(false));
-    let router = router(admission).layer(map_response_with_state(draining.clone(), end_connection));
-    let end = async {
-        shutdown.await;
-        draining.store(true, Ordering::Relaxed);
-        sleep(drain).await;
-    };
-    let serving = server.serve(router.into_make_service());
-    tokio::pin!(serving);
-    tokio::select! {
-        ended = &mut serving => return ended.context("the admission server ended"),
-        () = end => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
-    }
-    serving.await.context("the admission server ended")
-}
-
-/// While draining an answer is the last one of its connection: the caller hears so, and takes another for what follows.
-async fn end_connection(State(draining): State<Arc<AtomicBool>>, mut response: Response) -> Response {
-    if draining.load(Ordering::Relaxed) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 async fn mutate_pods(State(admission): State<Admission>, body: Body) -> Response {

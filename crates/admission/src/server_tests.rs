@@ -547,43 +547,6 @@ async fn every_beginning_of_a_review_gets_an_answer() {
     }
 }
 
-#[tokio::test]
-async fn the_server_speaks_tls_and_drains() {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-
-    let tls = crate::self_signed(&["127.0.0.1".to_owned()]).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let cluster = shop();
-    let api = {
-        let cluster = cluster.clone();
-        Router::new().fallback(move |call: Call| cluster.clone().serve(call))
-    };
-    let admission = Admission::new(Client::new(api, "default"), Metrics::default());
-    let ca = CertificateDer::from_pem_slice(tls.ca_pem().as_bytes()).unwrap().to_vec();
-    let server = tokio::spawn(async move {
-        let stopped = async move { stopped.await.unwrap_or_default() };
-        serve(admission, listener, &tls, stopped, Duration::from_secs(1)).await
-    });
-
-    let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
-    config.root_cert = Some(vec![ca]);
-    let caller = Client::try_from(config).unwrap();
-    let call = Call::post(PATH_MUTATE).body(review(USER, &pod()).to_string().into_bytes()).unwrap();
-    let answer: Value = caller.request(call).await.unwrap();
-    assert_eq!(answer["response"]["allowed"], true);
-
-    stop.send(()).unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let body = kube::client::Body::from(review(USER, &pod()).to_string().into_bytes());
-    let call = Call::post(PATH_MUTATE).body(body).unwrap();
-    let answer = caller.send(call).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK, "who has not heard of it is answered");
-    assert_eq!(answer.headers()[header::CONNECTION], "close", "and takes another connection next time");
-    timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
-}
-
 fn json_values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -43,6 +43,9 @@ const WATCH_LIMIT: u32 = 24;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait after a conflict: who wrote before us may be at the next step already.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
+/// So often one bundle is written without a pause: configurations come one by one, and are applied anew.
+const PATIENT: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// All is looked at so often, even if no watch says that something has changed.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -67,6 +70,8 @@ pub struct Keeper {
     expiry: Expiry,
     /// The bundle that is in every configuration, and since when we have seen it there.
     told: Option<(Vec<Trusted>, Instant)>,
+    /// The bundle that was written last, and how often.
+    injected: (String, u32),
     changes: Pin<Box<dyn Stream<Item = ()> + Send>>,
 }
 
@@ -85,6 +90,7 @@ impl Keeper {
             settings,
             expiry,
             told: None,
+            injected: (String::new(), 0),
             changes: changes.boxed(),
         }
     }
@@ -119,7 +125,7 @@ impl Keeper {
 
         let (hosts, lifetimes, now) = (&self.settings.hosts, self.settings.lifetimes, Timestamp::now());
         let mut step = next(&stored, hosts, told_for, now, lifetimes);
-        if matches!(step, Step::Rest(_)) && data != Some(&stored.data()?) {
+        if matches!(step, Step::Rest(_)) && !stored.is_written_in(data)? {
             step = Step::Tidy; // Somebody has changed what follows from what is kept.
         }
         match step {
@@ -127,7 +133,10 @@ impl Keeper {
                 self.show(&stored);
                 return Ok(Some(until));
             }
-            Step::Inject => self.configurations.write(differing).await.context("write caBundle")?,
+            Step::Inject => {
+                self.pause_in_a_quarrel(&bundle).await;
+                self.configurations.write(differing).await.context("write caBundle")?;
+            }
             step => {
                 let after = stored.after(step, hosts, now, lifetimes)?;
                 self.store(secret.as_ref(), &after).await.with_context(|| format!("write Secret {name}"))?;
@@ -135,6 +144,22 @@ impl Keeper {
             }
         }
         Ok(None)
+    }
+
+    /// Somebody else writes caBundle too: two that never give in must not keep the API server busy.
+    async fn pause_in_a_quarrel(&mut self, bundle: &str) {
+        if self.injected.0 != bundle {
+            self.injected = (bundle.to_owned(), 0);
+        }
+        self.injected.1 += 1;
+        let pause = Duration::from_secs(self.injected.1.saturating_sub(PATIENT).into()).min(LONGEST_PAUSE);
+        if !pause.is_zero() {
+            tracing::warn!(
+                "somebody else changes caBundle of the webhook configurations again and again. If cert-manager is to do \
+                 it, end --manage-certificates; if not, take its annotation off them"
+            );
+            sleep(pause).await;
+        }
     }
 
     /// How long this process has seen this bundle in every configuration.
@@ -197,7 +222,7 @@ fn report(step: Step, stored: &Stored) {
     match step {
         Step::Begin => tracing::info!(ends = authority(&stored.signing), "a CA for the webhooks is made"),
         Step::Prepare => {
-            tracing::info!(ends = authority(&stored.next), "the next CA for the webhooks is made")
+            tracing::info!(ends = authority(&stored.next), "the next CA for the webhooks is made");
         }
         Step::Tidy => tracing::info!(
             trusted = stored.trusted.len(),

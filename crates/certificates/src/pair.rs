@@ -170,6 +170,10 @@ fn valid(params: &mut CertificateParams, term: Term) {
 }
 
 /// When the first certificate of a chain in PEM ends, whoever made it; `None` if it cannot be read.
+#[allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the methods are not general enough in their lifetimes"
+)]
 pub fn not_after(chain: &str) -> Option<Timestamp> {
     let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).ok()?;
     let seconds = yasna::parse_der(&certificate, |reader| {

@@ -185,6 +185,15 @@ fn what_is_stored_reads_as_it_was_written() {
     let data = play.stored.data().unwrap();
 
     assert_eq!(Stored::read(&data), play.stored);
+    assert!(play.stored.is_written_in(Some(&data)).unwrap());
+    let changed =
+        data.iter().filter(|(key, _)| *key != "ca.crt").map(|(key, bytes)| (key.clone(), bytes.clone()));
+    assert!(!play.stored.is_written_in(Some(&changed.collect())).unwrap(), "ca.crt is missing");
+    let more = data
+        .iter()
+        .map(|(key, bytes)| (key.clone(), bytes.clone()))
+        .chain([("note".to_owned(), Default::default())]);
+    assert!(play.stored.is_written_in(Some(&more.collect())).unwrap(), "what others add is theirs");
     assert!(play.stored.next.is_some() && play.stored.trusted.len() == 2);
     let text = |key: &str| std::str::from_utf8(&data[key].0).unwrap().to_owned();
     assert_eq!(text("ca.crt").matches("BEGIN CERTIFICATE").count(), 2);
@@ -229,7 +238,7 @@ proptest! {
                 2 => play.stored.serving = None,             // somebody emptied a part of the Secret
                 3 => play.stored.signing = None,
                 4 => play.stored.next = None,
-                5 => play.now = play.now + seconds(delay),   // nobody leads for a while
+                5 => play.now += seconds(delay),   // nobody leads for a while
                 _ => {}
             }
             play.step();

@@ -58,6 +58,12 @@ impl Stored {
         ]))
     }
 
+    /// The Secret says all that, whatever else it says.
+    pub(crate) fn is_written_in(&self, data: Option<&BTreeMap<String, ByteString>>) -> anyhow::Result<bool> {
+        let value = |key: &String| data.and_then(|data| data.get(key));
+        Ok(self.data()?.iter().all(|(key, bytes)| value(key) == Some(bytes)))
+    }
+
     /// The CAs to be trusted, in PEM.
     pub(crate) fn bundle(&self) -> String {
         self.trusted.iter().map(|ca| ca.certificate.as_str()).collect()

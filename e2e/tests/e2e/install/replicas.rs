@@ -57,9 +57,9 @@ pub(super) async fn says(operator: &Operator, code: u16, text: &str) -> Result<(
 pub(super) fn webhooks_of(operator: &Operator) -> Result<SocketAddr> {
     let log = std::fs::read_to_string(operator.log())?;
     let lines = log.lines().filter(|line| line.contains("\"serving webhooks\""));
-    let addr = lines
+    let mut addr = lines
         .filter_map(|line| serde_json::from_str::<Value>(line).ok()?.get("addr")?.as_str()?.parse().ok());
-    addr.last().context("no line of its log says where it serves the webhooks")
+    addr.next_back().context("no line of its log says where it serves the webhooks")
 }
 
 /// The webhook configurations without a CA, as a chart installs them.
