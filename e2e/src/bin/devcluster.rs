@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::controlplane::Binaries;
 use e2e::devcluster::{self, DevCluster, FakeNodes, Options};
+use e2e::helm::Helm;
 use e2e::kwok::Kwok;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,6 +49,9 @@ struct Build {
     /// Also build kwok, which plays fake nodes; it prints a second folder
     #[arg(long)]
     fake_nodes: bool,
+    /// Also build Helm; it prints one more folder
+    #[arg(long)]
+    helm: bool,
 }
 
 #[derive(clap::Args)]
@@ -74,6 +78,9 @@ async fn main() -> Result<()> {
             println!("{}", Binaries::find_or_build()?.dir().display());
             if build.fake_nodes {
                 println!("{}", Kwok::find_or_build()?.dir().display());
+            }
+            if build.helm {
+                println!("{}", Helm::find_or_build()?.dir().display());
             }
             Ok(())
         }
