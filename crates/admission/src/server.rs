@@ -1,14 +1,23 @@
 //! The HTTPS server around the pure functions: reads what they need, counts, answers. Every request ends in an
 //! answer or a 4xx within a fixed time.
 
-use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response_with_state,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -18,7 +27,7 @@ use hyper_util::rt::TokioTimer;
 use k8s_openapi::ByteString;
 use kube::Client;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Metrics, Serving,
@@ -92,7 +101,8 @@ pub fn router(admission: Admission) -> Router {
         .with_state(admission)
 }
 
-/// Serves the webhooks until `shutdown` ends, then lets requests in flight finish.
+/// Serves the webhooks until `shutdown` ends, and for the time of `drain` after it: who has not heard yet that we end is
+/// answered, and each answer ends its connection. Then requests in flight are let finish.
 ///
 /// # Errors
 /// The listener cannot be used, or the server ends by itself.
@@ -101,18 +111,34 @@ pub async fn serve(
     listener: TcpListener,
     tls: &Serving,
     shutdown: impl Future<Output = ()>,
+    drain: Duration,
 ) -> anyhow::Result<()> {
     listener.set_nonblocking(true).context("the admission listener")?;
     let handle = Handle::new();
     let mut server = from_tcp_rustls(listener, tls.config())?.http1_only().handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
-    let serving = server.serve(router(admission).into_make_service());
+    let draining = Arc::new(AtomicBool::new(false));
+    let router = router(admission).layer(map_response_with_state(draining.clone(), end_connection));
+    let end = async {
+        shutdown.await;
+        draining.store(true, Ordering::Relaxed);
+        sleep(drain).await;
+    };
+    let serving = server.serve(router.into_make_service());
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended.context("the admission server ended"),
-        () = shutdown => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
+        () = end => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
     }
     serving.await.context("the admission server ended")
+}
+
+/// While draining an answer is the last one of its connection: the caller hears so, and takes another for what follows.
+async fn end_connection(State(draining): State<Arc<AtomicBool>>, mut response: Response) -> Response {
+    if draining.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn mutate_pods(State(admission): State<Admission>, body: Body) -> Response {

@@ -92,6 +92,19 @@ impl Adoption {
         }
     }
 
+    /// In place of [`Adoption::poll`] while another process leads: what was told is known, and not to be looked at.
+    pub fn stand_by(&mut self, now: Duration) {
+        self.now = now;
+        self.dirty = Dirty::default();
+    }
+
+    /// This process leads from now on: all claims are to be looked at.
+    pub fn lead(&mut self) {
+        let mut claims: Vec<_> = self.claims.keys().cloned().collect();
+        claims.sort_unstable();
+        claims.into_iter().for_each(|key| self.dirty.push(key));
+    }
+
     /// When [`Adoption::poll`] has something to do even if nothing is told before.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.schedule.next()

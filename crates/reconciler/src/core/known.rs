@@ -243,12 +243,29 @@ impl Known {
         self.touched.push(Touch::Spot(spot));
     }
 
+    /// Touches everything, in an order that does not depend on how it came.
+    pub(super) fn touch_all(&mut self) {
+        let mut spots: Vec<_> = self.hostports.keys().copied().collect();
+        spots.sort_unstable();
+        let mut claims: Vec<_> = self.claims.keys().cloned().collect();
+        claims.sort_unstable();
+        self.touched.push(Touch::Classes);
+        self.touched.extend(self.classes.keys().cloned().map(Touch::ClassStatus));
+        self.touched.extend(spots.into_iter().map(Touch::Spot));
+        self.touched.extend(claims.into_iter().map(Touch::Claim));
+    }
+
     /// Requests from this one on are answered from what is stored now; the oldest not answered yet is this.
     pub(super) fn requests(&mut self, next: ActionId, oldest: ActionId) {
         self.next = next;
         self.dead_claims.close(oldest);
         self.dead_hostports.close(oldest);
         self.dead_classes.close(oldest);
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembers_no_dead(&self) -> bool {
+        self.dead_claims.is_empty() && self.dead_hostports.is_empty() && self.dead_classes.is_empty()
     }
 
     /// Takes a change in.

@@ -17,6 +17,7 @@ mod queue;
 mod release;
 mod restore;
 pub(crate) mod schedule;
+mod standby;
 mod tell;
 
 use std::{
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use allocator::Spot;
+use allocator::{Counts, Spot};
 
 use self::{
     binding::Bind,
@@ -182,6 +183,12 @@ impl Core {
     /// Every namespace that may have only so many ports of a class: class, namespace, how many it has and may have.
     pub fn limited(&self) -> impl Iterator<Item = (&str, &str, usize, usize)> {
         self.known.limited()
+    }
+
+    /// Every class: what it has, and how many claims wait for it.
+    pub fn classes(&self) -> impl Iterator<Item = (&str, Counts, usize)> {
+        let names = self.known.class_names().map(|name| &**name);
+        names.map(|name| (name, self.known.ledger.counts(name), self.queue.len(name)))
     }
 
     /// Requests under way.

@@ -104,6 +104,11 @@ impl<K: Hash + Eq> Graves<K> {
         self.told.extend(gone);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.told.is_empty()
+    }
+
     pub(super) fn close(&mut self, oldest: ActionId) {
         while let Some((_, uid)) = self.told.pop_front_if(|(next, _)| *next <= oldest) {
             self.keys.remove(&uid);
