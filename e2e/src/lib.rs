@@ -3,6 +3,7 @@
 //! `controlplane` finds or builds the Kubernetes binaries, `kwok` what plays nodes and `helm` what installs the chart, `devcluster` starts and stops them, `shared` gives each test
 //! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
 
+pub mod chart;
 mod cli;
 pub mod controlplane;
 pub mod devcluster;
