@@ -31,9 +31,13 @@ crds:
 chart *ARGS:
     cargo chart {{ ARGS }}
 
-# A control plane to play with: `just devcluster up`, in another terminal `just devcluster down`
+# A control plane to play with: `just devcluster up`, in another terminal `just devcluster down` (up --nodes 2: with nodes)
 devcluster *ARGS="up":
     cargo devcluster {{ ARGS }}
+
+# The image of hostport as an OCI archive, without a container engine (--profile quick: in less time)
+image *ARGS:
+    cargo image {{ ARGS }}
 
 # Binds per second and pod admission, next to operators that do nothing
 bench:

@@ -113,10 +113,19 @@ pub fn version() -> &'static str {
     version_in(GO_MOD, "k8s.io/kubernetes ")
 }
 
-fn recipe() -> Recipe {
-    let version = version();
+/// The linker's flags without which the kubelet and `kubectl version` say v0.0.0.
+pub(crate) fn versions(version: &str) -> String {
     let mut numbers = version.trim_start_matches('v').split('.');
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    format!(
+        "-X k8s.io/component-base/version.gitVersion={version} \
+         -X k8s.io/component-base/version.gitMajor={major} -X k8s.io/component-base/version.gitMinor={minor} \
+         -X k8s.io/client-go/pkg/version.gitVersion={version}"
+    )
+}
+
+fn recipe() -> Recipe {
+    let version = version();
     let as_built = |program: Program| if program == Program::Etcd { "server" } else { program.name() };
     Recipe {
         name: "controlplane",
@@ -126,12 +135,7 @@ fn recipe() -> Recipe {
                  minutes on 2 cores\nand needs 8 GB of disk for Go's caches.",
         go_mod: GO_MOD,
         go_sum: GO_SUM,
-        // Without the version the kubelet and `kubectl version` say v0.0.0.
-        ldflags: format!(
-            "-X k8s.io/component-base/version.gitVersion={version} \
-             -X k8s.io/component-base/version.gitMajor={major} -X k8s.io/component-base/version.gitMinor={minor} \
-             -X k8s.io/client-go/pkg/version.gitVersion={version}"
-        ),
+        ldflags: versions(version),
         programs: Program::ALL.map(|program| (as_built(program), program.name())).to_vec(),
         joined: None,
         gives_way: false,

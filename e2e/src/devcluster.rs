@@ -1,17 +1,19 @@
 //! One Kubernetes control plane of our own: etcd, API server, controller manager and scheduler as children of this
 //! process, with their data, logs and kubeconfigs in one folder. It has no nodes, so pods are scheduled to none, unless
-//! somebody asks for nodes that are played (`fake_nodes`).
+//! somebody asks for real ones (`nodes`) or for nodes that are played (`fake_nodes`).
 
 mod access;
 mod commands;
 mod credentials;
 mod fake_nodes;
 mod home;
+mod nodes;
 mod restart;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,8 @@ use crate::guarded::{self, Guarded};
 pub use fake_nodes::FakeNodes;
 pub(crate) use home::{Home, remove_dead};
 pub use home::{default_dir, stop};
+pub use nodes::Node;
+use nodes::{Network, Nodes};
 
 /// What a child gets to end by itself; the API server alone would take 15 s to end its watches.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,10 +46,13 @@ const ATTEMPTS: usize = 5;
 pub struct Options {
     /// The folder for data and logs; it is kept. Each start begins with an empty cluster, also in a folder used before.
     pub dir: Option<PathBuf>,
-    /// Where the API server listens (default 127.0.0.1). Real nodes need an address that they can reach.
+    /// Where the API server listens (default 127.0.0.1).
     pub bind_address: Option<IpAddr>,
     /// Users besides the admin, each with a kubeconfig: see [`DevCluster::kubeconfig_of`].
     pub users: Vec<User>,
+    /// How many real nodes it has, `node-1`, `node-2`, …; the API server then listens on an address that they reach. Not
+    /// every machine can: see [`crate::machine::Machine::check`].
+    pub nodes: usize,
     /// More arguments for the API server; of one given twice the last counts.
     pub apiserver_args: Vec<String>,
     /// More arguments for the controller manager.
@@ -67,6 +74,8 @@ pub struct User {
 /// or one that somebody else runs.
 #[derive(Debug)]
 pub struct DevCluster {
+    /// Nothing if it has none.
+    nodes: Option<Nodes>,
     /// Empty for a cluster of somebody else. Dropped first: the folder goes after those who write into it.
     children: Mutex<Vec<Child>>,
     home: Home,
@@ -74,6 +83,19 @@ pub struct DevCluster {
     binaries: Option<Binaries>,
     /// Set once nodes are played.
     plays_nodes: OnceCell<()>,
+}
+
+/// The addresses that Services get.
+struct Services {
+    range: String,
+    /// The first of them, of the Service `kubernetes`.
+    api: Ipv4Addr,
+}
+
+impl Default for Services {
+    fn default() -> Services {
+        Services { range: "10.96.0.0/16".to_owned(), api: Ipv4Addr::new(10, 96, 0, 1) }
+    }
 }
 
 /// A program of a cluster, and how to start it again.
@@ -102,22 +124,33 @@ impl DevCluster {
         crate::init();
         let binaries = tokio::task::spawn_blocking(Binaries::find_or_build).await??;
         let kubeconfig = home.path().join(credentials::ADMIN_KUBECONFIG);
-        let cluster = DevCluster {
+        let mut cluster = DevCluster {
+            nodes: None,
             children: Mutex::default(),
             home,
             kubeconfig,
             binaries: Some(binaries),
             plays_nodes: OnceCell::new(),
         };
+        let network = match options.nodes {
+            0 => None,
+            count => {
+                nodes::check(count)?;
+                Some(Network::start(cluster.dir()).await?)
+            }
+        };
 
         let mut attempt = 1;
-        while let Err(error) = cluster.boot(options).await {
+        while let Err(error) = cluster.boot(options, network.as_ref()).await {
             if attempt == ATTEMPTS || !cluster.port_was_taken() {
                 return Err(error);
             }
             tracing::info!("the port of the API server was taken meanwhile; trying another");
             attempt += 1;
             cluster.end(Duration::ZERO);
+        }
+        if let Some(network) = network {
+            cluster.nodes = Some(cluster.start_nodes(network, options.nodes).await?);
         }
         Ok(cluster)
     }
@@ -141,6 +174,7 @@ impl DevCluster {
         credentials::write(&kubeconfig, &serde_yaml_ng::to_string(&current)?)?;
 
         let cluster = DevCluster {
+            nodes: None,
             children: Mutex::default(),
             home,
             kubeconfig,
@@ -191,7 +225,7 @@ impl DevCluster {
 
     /// An error that names the first program that has ended by itself, and the end of its log; nothing while all run.
     pub fn died(&self) -> Option<anyhow::Error> {
-        self.died_of(|_| true)
+        self.died_of(|_| true).or_else(|| self.nodes().iter().find_map(Node::died))
     }
 
     fn died_of(&self, programs: impl Fn(Program) -> bool) -> Option<anyhow::Error> {
@@ -205,20 +239,27 @@ impl DevCluster {
     }
 
     /// One attempt to start everything, with an empty store and new credentials.
-    async fn boot(&self, options: &Options) -> Result<()> {
+    async fn boot(&self, options: &Options, network: Option<&Network>) -> Result<()> {
         let start = Instant::now();
         let dir = self.home.path().to_owned();
         commands::remove_store(&dir)?;
-        let address = options.bind_address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let at_nodes = network.map(|network| network.addresses());
+        let usual = at_nodes.map_or(Ipv4Addr::LOCALHOST, |addresses| addresses.host());
+        let address = options.bind_address.unwrap_or(IpAddr::V4(usual));
         let endpoint = (address, free_port(address)?).into();
-        credentials::create(&dir, endpoint, &options.users)?;
+        let services = at_nodes.map_or_else(Services::default, |addresses| Services {
+            range: addresses.services(),
+            api: addresses.api_service(),
+        });
+        let users = [&options.users[..], &nodes::users(options.nodes)].concat();
+        credentials::create(&dir, endpoint, services.api, &users)?;
         fs::write(dir.join(commands::AUDIT_POLICY), commands::AUDIT_RULES)?;
         let has_controllers = self.has(Program::ControllerManager);
 
         self.spawn(Program::Etcd, commands::etcd())?;
         self.etcd_listens().await?;
 
-        let mut arguments = commands::apiserver(endpoint, has_controllers);
+        let mut arguments = commands::apiserver(endpoint, &services.range, has_controllers);
         arguments.extend_from_slice(&options.apiserver_args);
         self.spawn(Program::ApiServer, arguments)?;
         self.api_server_is_ready().await?;
@@ -271,10 +312,7 @@ impl DevCluster {
         let mut command = guarded::command(path);
         // The arguments name files of the folder, relative to it: a socket's path may have 108 characters only.
         command.args(arguments).current_dir(self.home.path());
-        // A proxy of the user is not for the loopback interface, nor for webhooks.
-        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
-            command.env_remove(proxy);
-        }
+        remove_proxies(&mut command);
         if program == Program::Kwok {
             // It would add the user's own stages from there.
             command.env("KWOK_WORKDIR", self.home.path());
@@ -331,7 +369,15 @@ impl DevCluster {
 
 impl Drop for DevCluster {
     fn drop(&mut self) {
+        self.nodes = None;
         self.end(GRACE);
+    }
+}
+
+/// A proxy of the user is not for the loopback interface, nor for nodes and webhooks.
+fn remove_proxies(command: &mut Command) {
+    for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(proxy);
     }
 }
 

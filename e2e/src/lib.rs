@@ -1,8 +1,10 @@
 //! A real control plane, end-to-end scenarios and benchmarks.
 //!
-//! `controlplane` finds or builds the Kubernetes binaries, `kwok` what plays nodes and `helm` what installs the chart, `devcluster` starts and stops them, `shared` gives each test
-//! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
+//! `controlplane` finds or builds the Kubernetes binaries, `kwok` what plays nodes and `helm` what installs the chart;
+//! `devcluster` starts and stops them, `shared` gives each test its own namespace in one cluster, `operator` runs the binary
+//! under test. Nothing here is part of the product.
 
+mod cargo;
 pub mod chart;
 mod cli;
 pub mod controlplane;
@@ -11,7 +13,10 @@ mod eventually;
 mod gobuild;
 mod guarded;
 pub mod helm;
+pub mod image;
+pub mod kubelet;
 pub mod kwok;
+pub mod machine;
 pub mod operator;
 pub mod shared;
 
@@ -33,4 +38,9 @@ pub fn init() {
     let terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_target(false);
     let _ = log.with_writer(std::io::stderr).try_init();
+}
+
+/// Whether this runs in CI, where nothing is skipped because the machine cannot do it: `CI` is set, and not to nothing.
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }

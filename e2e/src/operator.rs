@@ -1,9 +1,8 @@
 //! Runs the operator under test as a process of its own, built from this workspace, so that it can be killed like one.
 
-use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::devcluster::DevCluster;
 use crate::guarded::{self, Guarded};
-use crate::{eventually, shared};
+use crate::{cargo, eventually, shared};
 
 const PACKAGE: &str = "hostport";
 
@@ -190,26 +189,7 @@ fn build() -> Result<PathBuf> {
         None => anyhow::bail!("{} is not a target folder of cargo", profile_dir.display()),
     };
     let start = Instant::now();
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo told us of our own package would look like a change to build scripts (ring's), and half of all
-    // dependencies would be built anew, here and by the next cargo outside.
-    let told = env::vars_os().map(|(name, _)| name).filter(|name| {
-        let name = name.to_string_lossy();
-        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    });
-    for name in told {
-        cargo.env_remove(name);
-    }
-    let status = cargo
-        .args(["build", "--quiet", "--package", PACKAGE, "--profile", profile, "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(profile_dir.parent().context("the target folder has no parent")?)
-        .status()
-        .context("run cargo to build the operator")?;
-    ensure!(status.success(), "cargo could not build package {PACKAGE} ({status}); its errors are above");
+    cargo::build(PACKAGE, profile, profile_dir.parent().context("the target folder has no parent")?, |_| {})?;
     ensure!(binary.is_file(), "cargo built package {PACKAGE}, but there is no {}", binary.display());
     tracing::info!("the operator is built ({:.1?})", start.elapsed());
     Ok(binary)

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::controlplane::Program;
 use crate::devcluster::{DevCluster, Home, Options, remove_dead};
 use crate::eventually;
+use crate::machine::Machine;
 
 static CLUSTER: OnceCell<DevCluster> = OnceCell::const_new();
 
@@ -28,6 +29,33 @@ pub async fn cluster() -> Result<&'static DevCluster> {
             DevCluster::start_in(home()?, &Options::default()).await
         })
         .await
+}
+
+/// The same with this many real nodes, if nobody has asked for it before; nothing where the machine can have none, which is
+/// said, and an error in CI.
+pub async fn cluster_with_nodes(count: usize) -> Result<Option<&'static DevCluster>> {
+    let can = match wants_current() {
+        true => Err(anyhow::anyhow!(
+            "real nodes are made in a cluster of our own only, not in that of your kubeconfig"
+        )),
+        false => Machine::check(),
+    };
+    if let Err(cannot) = can {
+        ensure!(!crate::is_ci(), "{cannot:#} (CI is set, so nothing is skipped)");
+        eprintln!("skipped: {cannot:#}");
+        return Ok(None);
+    }
+    let start = || async {
+        let options = Options { nodes: count, ..Options::default() };
+        DevCluster::start_in(home()?, &options).await
+    };
+    let cluster = CLUSTER.get_or_try_init(start).await?;
+    ensure!(
+        cluster.nodes().len() == count,
+        "the cluster of this process has {} nodes",
+        cluster.nodes().len()
+    );
+    Ok(Some(cluster))
 }
 
 fn wants_current() -> bool {

@@ -287,11 +287,11 @@ impl Inner {
             false => self.maker.make(&mut plan, pod, asking, &mut making).await,
         };
         let judged = match made {
-            Ok(()) => self.decide(request, pod, &plan, asking, making.hopeful).await,
+            Ok(()) => self.decide(request, pod, &plan, asking, &making).await,
             Err(stop) => Err(stop),
         };
         if judged.is_err() {
-            self.maker.give_up(asking.namespace, making).await;
+            self.maker.give_up(asking.namespace, making);
         }
         judged
     }
@@ -302,13 +302,18 @@ impl Inner {
         pod: &Pod,
         plan: &Plan,
         asking: Asking<'_>,
-        hopeful: bool,
+        making: &Making,
     ) -> Judged {
         let draft = Draft::new(&request.object, pod, plan)?;
-        let mut wait = None;
+        let claims = plan.claims();
+        let known = self.lookup.known();
+        let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
+        if let Some(wait) = &mut wait {
+            wait.turn(known.all_say(asking.namespace, &claims), || known.last_bound()).await;
+        }
         loop {
-            let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
-            self.serves_nobody_else(asking.namespace, plan, &standings).await?;
+            let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
+            self.serves_nobody_else(asking.namespace, plan, making, &standings).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -316,28 +321,24 @@ impl Inner {
             };
             if wait.is_none() && !asking.retries {
                 wait = self.waits.begin();
-            } else if wait.is_none() && hopeful {
-                wait = self.waits.begin_made();
             }
-            let look_again = match &mut wait {
-                Some(wait) => wait.pause().await,
-                None => false,
-            };
-            if !look_again {
+            let Some(wait) = &mut wait else { return Err(refusal.into()) };
+            if !wait.pause(known.all_say(asking.namespace, &claims)).await {
                 return Err(refusal.into());
             }
         }
     }
 
     /// In scope Node a claim serves one pod. Two that come at the same moment may both pass; one of them is then Pending
-    /// if there are no more nodes than slots.
+    /// if there are no more nodes than slots. A claim that this admission gives to the pod is for no other.
     async fn serves_nobody_else(
         &self,
         namespace: &str,
         plan: &Plan,
+        making: &Making,
         standings: &Standings,
     ) -> Result<(), Stop> {
-        for used in &plan.uses {
+        for used in plan.uses.iter().filter(|used| !making.gives(&used.claim)) {
             let Some(Standing::Held(run)) = standings.get(&used.claim) else { continue };
             if run.is_slot()
                 && let Some(pod) = self.lookup.reads().live_pod(namespace, &used.claim, run.first).await?

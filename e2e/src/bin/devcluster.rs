@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use e2e::controlplane::Binaries;
 use e2e::devcluster::{self, DevCluster, FakeNodes, Options};
 use e2e::helm::Helm;
+use e2e::kubelet::NodePrograms;
 use e2e::kwok::Kwok;
+use e2e::machine::Machine;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A real Kubernetes control plane on this machine: API server, etcd, controller manager, scheduler; no nodes, or fake ones.
+/// A real Kubernetes control plane on this machine: API server, etcd, controller manager, scheduler; and nodes if you ask
+/// for them, real or fake ones.
 ///
 /// The binaries come from KUBEBUILDER_ASSETS (a folder with kube-apiserver, etcd and kubectl) or are built from source,
 /// once per machine: that needs Go and takes about 5 minutes on 2 cores.
@@ -36,6 +39,15 @@ enum What {
 struct Up {
     #[command(flatten)]
     place: Place,
+    /// Add this many real nodes, in namespaces of this machine: containers run and ports open
+    ///
+    /// It needs root, containerd, runc and CNI plugins; `cargo devcluster build --nodes` installs what is missing. Nodes
+    /// have no registry and no DNS: give them images with --import.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    nodes: usize,
+    /// Give the real nodes the images of this OCI archive, such as that of `cargo image`; may be repeated
+    #[arg(long, value_name = "FILE", requires = "nodes")]
+    import: Vec<PathBuf>,
     /// Add this many nodes that exist in the API only, played by kwok: pods on them say Running, but no container starts
     /// and no port opens
     ///
@@ -46,7 +58,10 @@ struct Up {
 
 #[derive(clap::Args)]
 struct Build {
-    /// Also build kwok, which plays fake nodes; it prints a second folder
+    /// Also build what real nodes run (it prints one more folder), and install with apt-get what they need
+    #[arg(long)]
+    nodes: bool,
+    /// Also build kwok, which plays fake nodes; it prints one more folder
     #[arg(long)]
     fake_nodes: bool,
     /// Also build Helm; it prints one more folder
@@ -72,26 +87,41 @@ async fn main() -> Result<()> {
     let command = Cli::parse().command;
     e2e::init();
     match command {
-        What::Up(up) => self::up(up.place.dir()?, up.fake_nodes).await,
+        What::Up(up) => self::up(up).await,
         What::Down(place) => down(place.dir()?).await,
-        What::Build(build) => {
-            println!("{}", Binaries::find_or_build()?.dir().display());
-            if build.fake_nodes {
-                println!("{}", Kwok::find_or_build()?.dir().display());
-            }
-            if build.helm {
-                println!("{}", Helm::find_or_build()?.dir().display());
-            }
-            Ok(())
-        }
+        What::Build(build) => self::build(&build),
     }
 }
 
-async fn up(dir: PathBuf, fake_nodes: usize) -> Result<()> {
+fn build(build: &Build) -> Result<()> {
+    println!("{}", Binaries::find_or_build()?.dir().display());
+    if build.fake_nodes {
+        println!("{}", Kwok::find_or_build()?.dir().display());
+    }
+    if build.helm {
+        println!("{}", Helm::find_or_build()?.dir().display());
+    }
+    if build.nodes {
+        println!("{}", NodePrograms::find_or_build()?.dir().display());
+        // What is built is of use on a machine that cannot run it, but for tests in CI.
+        if let Err(cannot) = Machine::prepare() {
+            ensure!(!e2e::is_ci(), cannot);
+            eprintln!("Built, but no real node can run here: {cannot:#}");
+        }
+    }
+    Ok(())
+}
+
+async fn up(up: Up) -> Result<()> {
+    let dir = up.place.dir()?;
     // Before signals are ours: Ctrl-C ends a build at once.
     let binaries = Binaries::find_or_build()?;
-    if fake_nodes > 0 {
+    if up.fake_nodes > 0 {
         Kwok::find_or_build()?;
+    }
+    if up.nodes > 0 {
+        Machine::check()?;
+        NodePrograms::find_or_build()?;
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -100,9 +130,16 @@ async fn up(dir: PathBuf, fake_nodes: usize) -> Result<()> {
     };
 
     let run = async {
-        let cluster = DevCluster::start(Options { dir: Some(dir), ..Options::default() }).await?;
-        if fake_nodes > 0 {
-            let nodes = FakeNodes { name: "fake".to_owned(), numbers: 0..fake_nodes, reserved: false };
+        let options = Options { dir: Some(dir), nodes: up.nodes, ..Options::default() };
+        let cluster = DevCluster::start(options).await?;
+        for node in cluster.nodes() {
+            for archive in &up.import {
+                node.import(archive).await?;
+            }
+            eprintln!("{} has address {}", node.name(), node.address());
+        }
+        if up.fake_nodes > 0 {
+            let nodes = FakeNodes { name: "fake".to_owned(), numbers: 0..up.fake_nodes, reserved: false };
             cluster.add_fake_nodes(&nodes).await?;
         }
         eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");

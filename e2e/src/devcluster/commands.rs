@@ -28,10 +28,10 @@ rules:
 - level: None
   nonResourceURLs: ['*']
 - level: None
-  users: ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'kwok']
+  users: ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:kube-proxy', 'kwok']
   verbs: [get, list, watch]
 - level: None
-  userGroups: ['system:serviceaccounts:kube-system']
+  userGroups: ['system:serviceaccounts:kube-system', 'system:nodes']
   verbs: [get, list, watch]
 - level: Metadata
 ";
@@ -64,7 +64,7 @@ pub(super) fn etcd() -> Vec<String> {
     arguments
 }
 
-pub(super) fn apiserver(endpoint: SocketAddr, has_controllers: bool) -> Vec<String> {
+pub(super) fn apiserver(endpoint: SocketAddr, services: &str, has_controllers: bool) -> Vec<String> {
     let mut arguments = flags(&[
         ("bind-address", &endpoint.ip().to_string()),
         ("advertise-address", &endpoint.ip().to_string()),
@@ -78,12 +78,13 @@ pub(super) fn apiserver(endpoint: SocketAddr, has_controllers: bool) -> Vec<Stri
         ("service-account-issuer", "https://kubernetes.default.svc"),
         ("service-account-key-file", credentials::ACCOUNTS_PUBLIC),
         ("service-account-signing-key-file", credentials::ACCOUNTS_KEY),
-        ("service-cluster-ip-range", credentials::SERVICE_RANGE),
+        ("service-cluster-ip-range", services),
         ("allow-privileged", "true"),
         ("kubelet-preferred-address-types", "InternalIP"),
+        ("kubelet-client-certificate", credentials::KUBELET_CLIENT_CERT),
+        ("kubelet-client-key", credentials::KUBELET_CLIENT_KEY),
         ("audit-policy-file", AUDIT_POLICY),
         ("audit-log-path", AUDIT_LOG),
-        ("profiling", "false"),
     ]);
     if endpoint.ip().is_loopback() {
         // An Endpoints object may not hold a loopback address, and there are no pods that would use it.

@@ -3,12 +3,15 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
@@ -22,20 +25,21 @@ pub(super) const SERVER_KEY: &str = "apiserver.key";
 pub(super) const ACCOUNTS_KEY: &str = "service-accounts.key";
 pub(super) const ACCOUNTS_PUBLIC: &str = "service-accounts.pub";
 
-/// The ClusterIPs, and the first of them, which the certificate must cover: in-cluster clients use it.
-pub(super) const SERVICE_RANGE: &str = "10.96.0.0/16";
-const SERVICE_ADDRESS: &str = "10.96.0.1";
+/// What the API server shows to kubelets.
+pub(super) const KUBELET_CLIENT_CERT: &str = "kubelet-client.crt";
+pub(super) const KUBELET_CLIENT_KEY: &str = "kubelet-client.key";
 
 /// Users that Kubernetes gives their rights by name.
 pub(super) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(super) const SCHEDULER: &str = "system:kube-scheduler";
+pub(super) const KUBE_PROXY: &str = "system:kube-proxy";
 
 /// Plays nodes, so it may do what nodes may, and more.
 pub(super) const KWOK: &str = "kwok";
 
-/// Writes all of them into the folder.
-pub(super) fn create(dir: &Path, endpoint: SocketAddr, users: &[User]) -> Result<()> {
-    let ca_cert = certificates(dir, endpoint).context("make the certificates")?;
+/// Writes all of them into the folder. `api_service` is the address at which pods find the API server.
+pub(super) fn create(dir: &Path, endpoint: SocketAddr, api_service: Ipv4Addr, users: &[User]) -> Result<()> {
+    let ca_cert = certificates(dir, endpoint, api_service).context("make the certificates")?;
 
     let mut tokens = String::new();
     let mut add = |file: &str, name: &str, groups: &[String]| -> Result<()> {
@@ -80,24 +84,31 @@ fn random_token() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A CA, the API server's certificate and the key for ServiceAccounts; returns the CA's certificate.
-fn certificates(dir: &Path, endpoint: SocketAddr) -> Result<String> {
+/// A CA, the API server's certificates and the key for ServiceAccounts; returns the CA's certificate.
+fn certificates(dir: &Path, endpoint: SocketAddr, api_service: Ipv4Addr) -> Result<String> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, "hostport devcluster");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
-    let names = ["localhost", "kubernetes.default", "kubernetes.default.svc", SERVICE_ADDRESS];
-    let names: Vec<String> =
-        names.into_iter().map(str::to_owned).chain([endpoint.ip().to_string()]).collect();
+    let names = ["localhost", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
+    let addresses = [endpoint.ip().to_string(), api_service.to_string()];
+    let names: Vec<String> = names.into_iter().chain(addresses).collect();
     let server_key = KeyPair::generate()?;
     let server = CertificateParams::new(names)?.signed_by(&server_key, &ca)?;
     let accounts = KeyPair::generate()?;
+    let mut client = CertificateParams::new(Vec::new())?;
+    client.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let client_key = KeyPair::generate()?;
+    let client = client.signed_by(&client_key, &ca)?;
 
     write(&dir.join(CA_CERT), &ca.pem())?;
     write(&dir.join(SERVER_CERT), &server.pem())?;
     write(&dir.join(SERVER_KEY), &server_key.serialize_pem())?;
+    write(&dir.join(KUBELET_CLIENT_CERT), &client.pem())?;
+    write(&dir.join(KUBELET_CLIENT_KEY), &client_key.serialize_pem())?;
     write(&dir.join(ACCOUNTS_KEY), &accounts.serialize_pem())?;
     write(&dir.join(ACCOUNTS_PUBLIC), &accounts.public_key_pem())?;
     Ok(ca.pem())
@@ -132,7 +143,7 @@ mod tests {
             groups: vec!["system:nodes".to_owned(), "b".to_owned()],
         }];
 
-        create(dir.path(), "127.0.0.1:1".parse().unwrap(), &users).unwrap();
+        create(dir.path(), "127.0.0.1:1".parse().unwrap(), Ipv4Addr::new(10, 96, 0, 1), &users).unwrap();
 
         let tokens = fs::read_to_string(dir.path().join(TOKENS)).unwrap();
         let (token, user) = tokens.lines().last().unwrap().split_once(',').unwrap();

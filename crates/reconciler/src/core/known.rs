@@ -10,9 +10,11 @@ mod tenants;
 mod users;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use allocator::{Ledger, Port, Spot};
 
@@ -100,12 +102,12 @@ impl Known {
         Self {
             ledger: Ledger::with_seed(seed),
             touched: Vec::new(),
-            claims: HashMap::new(),
-            hostports: HashMap::new(),
+            claims: HashMap::default(),
+            hostports: HashMap::default(),
             classes: BTreeMap::new(),
-            pods: HashMap::new(),
-            services: HashMap::new(),
-            namespaces: HashMap::new(),
+            pods: HashMap::default(),
+            services: HashMap::default(),
+            namespaces: HashMap::default(),
             quotas: BTreeMap::new(),
             claim_list: Listing::default(),
             hostport_list: Listing::default(),
@@ -118,17 +120,17 @@ impl Known {
             dead_hostports: Graves::default(),
             dead_classes: Graves::default(),
             next: ActionId(0),
-            spots_of: HashMap::new(),
-            named: HashMap::new(),
+            spots_of: HashMap::default(),
+            named: HashMap::default(),
             available: BTreeMap::new(),
-            carriers: HashMap::new(),
+            carriers: HashMap::default(),
             slots: Slots::default(),
-            node_ports: HashMap::new(),
+            node_ports: HashMap::default(),
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
-            assumed: HashMap::new(),
-            counted: HashMap::new(),
-            usage: HashMap::new(),
+            assumed: HashMap::default(),
+            counted: HashMap::default(),
+            usage: HashMap::default(),
         }
     }
 

@@ -21,10 +21,12 @@ mod standby;
 mod tell;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
+
+use foldhash::HashMap;
 
 use allocator::{Counts, Spot};
 
@@ -157,16 +159,16 @@ impl Core {
             hungry: Dirty::default(),
             queue: Queue::default(),
             binds: 0,
-            claim_jobs: HashMap::new(),
-            notices: HashMap::new(),
-            resting: HashMap::new(),
+            claim_jobs: HashMap::default(),
+            notices: HashMap::default(),
+            resting: HashMap::default(),
             stranded: BTreeSet::new(),
-            spot_jobs: HashMap::new(),
-            locks: HashMap::new(),
-            sightings: HashMap::new(),
+            spot_jobs: HashMap::default(),
+            locks: HashMap::default(),
+            sightings: HashMap::default(),
             lists: Lists::default(),
             class_status: BTreeSet::new(),
-            class_writes: HashMap::new(),
+            class_writes: HashMap::default(),
         }
     }
 

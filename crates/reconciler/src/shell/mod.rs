@@ -92,9 +92,11 @@ pub async fn run(
                 ended.context("a task of the controller panicked")?.context("the controller cannot go on")?;
             }
             Some((id, outcome)) = answered.recv() => {
+                adoption.learn(&outcome);
                 core.done(id, outcome, now());
                 for _ in 0..BATCH {
                     let Ok((id, outcome)) = answered.try_recv() else { break };
+                    adoption.learn(&outcome);
                     core.done(id, outcome, now());
                 }
             }
