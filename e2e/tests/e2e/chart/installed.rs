@@ -33,38 +33,52 @@ pub async fn installed() -> Result<&'static Installed> {
     INSTALLED.get_or_try_init(Installed::new).await
 }
 
+/// A new cluster with the chart in it.
+pub async fn with_chart() -> Result<DevCluster> {
+    let cluster = DevCluster::start(Options::default()).await?;
+    let kubeconfig = cluster.kubeconfig().to_owned();
+    let dir = chart::dir().display().to_string();
+    let args = ["install", "hostport", &dir, "--namespace", chart::NAMESPACE, "--create-namespace"];
+    let args = args.map(str::to_owned);
+    tokio::task::spawn_blocking(move || {
+        Helm::find_or_build()?.run(Some(&kubeconfig), &args.each_ref().map(String::as_str))
+    })
+    .await??;
+    Ok(cluster)
+}
+
+/// Writes a kubeconfig with a token of the ServiceAccount.
+pub async fn log_in(cluster: &DevCluster, account: &str) -> Result<()> {
+    let args = ["create", "token", account, "--duration=3h", "-n", chart::NAMESPACE];
+    let output = cluster.kubectl(args).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let token = String::from_utf8(output.stdout)?;
+    let mut kubeconfig: Value = serde_yaml_ng::from_str(&fs::read_to_string(cluster.kubeconfig())?)?;
+    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
+    fs::write(cluster.kubeconfig_of(account), kubeconfig.to_string())?;
+    Ok(())
+}
+
+/// `kubectl apply` as admin.
+pub async fn apply(cluster: &DevCluster, objects: &[Value]) -> Result<()> {
+    let yaml: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
+    let output = cluster.kubectl_with_input(["apply", "-f", "-"], &yaml).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 impl Installed {
     async fn new() -> Result<Installed> {
-        let cluster = DevCluster::start(Options::default()).await?;
-        let kubeconfig = cluster.kubeconfig().to_owned();
-        let dir = chart::dir().display().to_string();
-        let args = ["install", "hostport", &dir, "--namespace", chart::NAMESPACE, "--create-namespace"]
-            .map(str::to_owned);
-        tokio::task::spawn_blocking(move || {
-            Helm::find_or_build()?.run(Some(&kubeconfig), &args.each_ref().map(String::as_str))
-        })
-        .await??;
+        let cluster = with_chart().await?;
         let mut installed = Installed { cluster, operators: Vec::new() };
         for account in chart::ACCOUNTS {
-            installed.log_in(account).await?;
+            log_in(&installed.cluster, account).await?;
         }
         for part in ["controller", "controller", "admission"] {
             installed.start(part).await?;
         }
         installed.lead_calls_to(installed.operators[2].log()).await?;
         Ok(installed)
-    }
-
-    /// Writes a kubeconfig with a token of the ServiceAccount.
-    async fn log_in(&self, account: &str) -> Result<()> {
-        let args = ["create", "token", account, "--duration=3h", "-n", chart::NAMESPACE];
-        let output = self.cluster.kubectl(args).await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let token = String::from_utf8(output.stdout)?;
-        let mut kubeconfig: Value = serde_yaml_ng::from_str(&fs::read_to_string(self.cluster.kubeconfig())?)?;
-        kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
-        fs::write(self.cluster.kubeconfig_of(account), kubeconfig.to_string())?;
-        Ok(())
     }
 
     /// Runs what a Deployment of the chart runs, as its ServiceAccount; only where it listens is another place.
@@ -138,10 +152,7 @@ impl Installed {
 
     /// `kubectl apply` as admin.
     pub async fn apply(&self, objects: &[Value]) -> Result<()> {
-        let yaml: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
-        let output = self.cluster.kubectl_with_input(["apply", "-f", "-"], &yaml).await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        apply(&self.cluster, objects).await
     }
 
     /// A namespace with these labels, in which user "alice" may edit.
