@@ -114,8 +114,21 @@ impl Operator {
 
 /// What `hostport ARGS` prints, as the cluster's admin, or an error with what it complains about.
 pub async fn print(cluster: &DevCluster, args: &[&str]) -> Result<String> {
-    let mut command = tokio::process::Command::new(binary().await?);
-    let output = command.args(args).env("KUBECONFIG", cluster.kubeconfig()).output().await?;
+    print_as(cluster.kubeconfig(), args).await
+}
+
+/// The same as whom this kubeconfig is of.
+pub async fn print_as(kubeconfig: &Path, args: &[&str]) -> Result<String> {
+    said(tokio::process::Command::new(binary().await?).args(args).env("KUBECONFIG", kubeconfig), args).await
+}
+
+/// The same for what needs no cluster.
+pub async fn printed(args: &[&str]) -> Result<String> {
+    said(tokio::process::Command::new(binary().await?).args(args), args).await
+}
+
+async fn said(command: &mut tokio::process::Command, args: &[&str]) -> Result<String> {
+    let output = command.output().await?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "hostport {} failed: {complaint}", args.join(" "));
     Ok(String::from_utf8(output.stdout)?)
