@@ -83,6 +83,24 @@ impl Operator {
         self.process.wait_until(Instant::now() + Duration::from_secs(10));
     }
 
+    /// SIGTERM, and nothing more.
+    pub fn ask_to_end(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Code and body of what it answers to a GET of this path: `/readyz`, `/metrics`.
+    pub async fn get(&self, path: &str) -> Result<(u16, String)> {
+        get(self.address, path).await
+    }
+
+    /// The value of a line of its metrics, by all that stands before it: `hostport_leader`.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("no line of its metrics begins with {name:?}"))?;
+        Ok(value.parse()?)
+    }
+
     /// What a Deployment does: SIGTERM, and 30 s later SIGKILL (which is an error here).
     pub async fn terminate(self) -> Result<ExitStatus> {
         self.process.signal(Signal::TERM);
@@ -133,13 +151,19 @@ fn listening(line: &str) -> Option<SocketAddr> {
 }
 
 async fn ready(address: SocketAddr) -> Result<()> {
+    let (code, text) = get(address, "/readyz").await?;
+    ensure!(code == 200, "/readyz answers {code} {text:?}");
+    Ok(())
+}
+
+async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    let status = answer.lines().next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "/readyz answers {answer:?}");
-    Ok(())
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no answer: {answer:?}"))?;
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((code.with_context(|| format!("no status: {head:?}"))?, body.to_owned()))
 }
 
 /// The operator's binary, brought up to date by cargo once per process, in the profile of this test.

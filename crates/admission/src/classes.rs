@@ -1,7 +1,11 @@
 //! The class that a claim is to be made of: whether there is one, whether it is for the namespace, whether it has a
 //! free port. Only a hint, the controller decides; but without it a retrying workload would leave claims for nothing.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use crds::{HostPortClass, Scope, names::ANNOTATION_DEFAULT_CLASS};
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,6 +15,8 @@ use kube::{
     core::{Selector, SelectorExt},
 };
 
+use tokio::time::Instant;
+
 use crate::{
     reads::within,
     refusal::{Fleet, Refusal},
@@ -18,44 +24,82 @@ use crate::{
     wishes::Make,
 };
 
-/// The class of a claim that is to be made, as it is stored.
-pub(crate) async fn class_of(client: &Client, namespace: &str, make: &Make) -> Result<HostPortClass, Stop> {
-    let api: Api<HostPortClass> = Api::all(client.clone());
-    let (candidates, named) = match &make.class {
-        Some(name) => {
-            let found = within(format!("HostPortClass {name:?}"), api.get_opt(name)).await?;
-            let missing = || Fleet::NoClass { key: make.key.clone(), class: name.clone() };
-            (vec![found.ok_or_else(|| Stop::from(Refusal::from(missing())))?], true)
-        }
-        None => {
-            let all = within("HostPortClasses".to_owned(), api.list(&ListParams::default())).await?;
-            (all.items.into_iter().filter(is_default).collect(), false)
-        }
-    };
-    let labels = match candidates.iter().any(|class| class.spec.namespace_selector.is_some()) {
-        true => labels_of(client, namespace).await?,
-        false => BTreeMap::new(),
-    };
-    let mut admitting: Vec<_> = candidates.iter().filter(|class| admits(class, &labels)).collect();
-    // The newest, ties by name: as the controller has it.
-    admitting.sort_by_key(|class| (class.creation_timestamp(), std::cmp::Reverse(class.name_any())));
-    let Some(class) = admitting.pop() else {
-        let (key, namespace) = (make.key.clone(), namespace.to_owned());
-        let refusal = match candidates.first().filter(|_| named) {
-            Some(class) => Fleet::NotForNamespace { class: class.name_any(), namespace },
-            None => Fleet::NoDefaultClass { key, namespace },
+/// How old a class with free ports may be: thousands of pods that come at once need not read it each.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Reads classes.
+pub(crate) struct Classes {
+    client: Client,
+    recent: Mutex<HashMap<String, (Instant, HostPortClass)>>,
+}
+
+impl Classes {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, recent: Mutex::default() }
+    }
+
+    /// The class of a claim that is to be made, nearly as it is stored.
+    pub(crate) async fn class_of(&self, namespace: &str, make: &Make) -> Result<HostPortClass, Stop> {
+        let api: Api<HostPortClass> = Api::all(self.client.clone());
+        let (candidates, named) = match &make.class {
+            Some(name) => {
+                let found = self.named(&api, name, make.count).await?;
+                let missing = || Fleet::NoClass { key: make.key.clone(), class: name.clone() };
+                (vec![found.ok_or_else(|| Stop::from(Refusal::from(missing())))?], true)
+            }
+            None => {
+                let all = within("HostPortClasses".to_owned(), api.list(&ListParams::default())).await?;
+                (all.items.into_iter().filter(is_default).collect(), false)
+            }
         };
-        return Err(Refusal::from(refusal).into());
-    };
-    if make.count > 1 && class.spec.scope == Scope::Node {
-        let (key, class, count) = (make.key.clone(), class.name_any(), make.count);
-        return Err(Refusal::from(Fleet::NoBlocks { key, class, count }).into());
+        let labels = match candidates.iter().any(|class| class.spec.namespace_selector.is_some()) {
+            true => labels_of(&self.client, namespace).await?,
+            false => BTreeMap::new(),
+        };
+        let mut admitting: Vec<_> = candidates.iter().filter(|class| admits(class, &labels)).collect();
+        // The newest, ties by name: as the controller has it.
+        admitting.sort_by_key(|class| (class.creation_timestamp(), std::cmp::Reverse(class.name_any())));
+        let Some(class) = admitting.pop() else {
+            let (key, namespace) = (make.key.clone(), namespace.to_owned());
+            let refusal = match candidates.first().filter(|_| named) {
+                Some(class) => Fleet::NotForNamespace { class: class.name_any(), namespace },
+                None => Fleet::NoDefaultClass { key, namespace },
+            };
+            return Err(Refusal::from(refusal).into());
+        };
+        if make.count > 1 && class.spec.scope == Scope::Node {
+            let (key, class, count) = (make.key.clone(), class.name_any(), make.count);
+            return Err(Refusal::from(Fleet::NoBlocks { key, class, count }).into());
+        }
+        if make.count > class.spec.max_count {
+            let (key, class, most) = (make.key.clone(), class.name_any(), class.spec.max_count);
+            return Err(Refusal::from(Fleet::TooLarge { key, class, count: make.count, most }).into());
+        }
+        Ok(class.clone())
     }
-    if make.count > class.spec.max_count {
-        let (key, class, most) = (make.key.clone(), class.name_any(), class.spec.max_count);
-        return Err(Refusal::from(Fleet::TooLarge { key, class, count: make.count, most }).into());
+
+    /// A refusal is never founded on what was read before.
+    async fn named(
+        &self,
+        api: &Api<HostPortClass>,
+        name: &str,
+        count: u16,
+    ) -> Result<Option<HostPortClass>, Stop> {
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = recent().get(name).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, class)| class.clone());
+        if let Some(class) =
+            known.filter(|class| count <= class.spec.max_count && has_free_ports(class, count))
+        {
+            return Ok(Some(class));
+        }
+        let at = Instant::now();
+        let found = within(format!("HostPortClass {name:?}"), api.get_opt(name)).await?;
+        match &found {
+            Some(class) => drop(recent().insert(name.to_owned(), (at, class.clone()))),
+            None => drop(recent().remove(name)),
+        }
+        Ok(found)
     }
-    Ok(class.clone())
 }
 
 /// As far as the class's status says. One that the controller has not looked at yet may have any number.

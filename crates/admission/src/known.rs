@@ -2,7 +2,7 @@
 //! believes it has read the HostPorts live, and found the very uid in them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,6 +12,7 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
+use tokio::{sync::watch, time::Instant};
 
 use crate::{run::Run, standing::said};
 
@@ -29,6 +30,10 @@ pub(crate) struct Saying {
 #[derive(Default)]
 pub(crate) struct Known {
     sayings: Mutex<Sayings>,
+    /// Each time something was told.
+    told: watch::Sender<()>,
+    /// When a claim was last seen to be Bound that was not before.
+    bound: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -42,6 +47,19 @@ impl Known {
     /// What the claim says that it holds, if it was seen Bound and living.
     pub(crate) fn saying(&self, namespace: &str, name: &str) -> Option<Saying> {
         self.sayings().by_name.get(namespace)?.get(name).cloned()
+    }
+
+    /// When the last claim was bound, whosever it is, as far as the watch has told.
+    pub(crate) fn last_bound(&self) -> Option<Instant> {
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until all these claims have been seen Bound and living: for ever, if the watch is silent.
+    pub(crate) async fn all_say(&self, namespace: &str, names: &BTreeSet<&str>) {
+        let mut told = self.told.subscribe();
+        while !names.iter().all(|name| self.saying(namespace, name).is_some()) && told.changed().await.is_ok()
+        {
+        }
     }
 
     /// Takes in what the watch tells, until it ends.
@@ -66,11 +84,17 @@ impl Known {
         let Sayings { by_name, listed } = &mut *sayings;
         match change {
             watcher::Event::Init => listed.clear(),
-            watcher::Event::InitApply(claim) => put(listed, &claim),
+            watcher::Event::InitApply(claim) => _ = put(listed, &claim),
             watcher::Event::InitDone => *by_name = std::mem::take(listed),
-            watcher::Event::Apply(claim) => put(by_name, &claim),
+            watcher::Event::Apply(claim) => {
+                if put(by_name, &claim) {
+                    *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+            }
             watcher::Event::Delete(claim) => remove(by_name, &claim),
         }
+        drop(sayings);
+        self.told.send_replace(());
     }
 
     fn sayings(&self) -> MutexGuard<'_, Sayings> {
@@ -78,16 +102,21 @@ impl Known {
     }
 }
 
-fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) {
+/// Whether the claim says something that it did not say before.
+fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) -> bool {
     let lives = claim.metadata.deletion_timestamp.is_none();
     let run = said(claim).filter(|_| lives);
     match (run, claim.uid()) {
         (Some(run), Some(uid)) => {
             let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
             let saying = Saying { uid: uid.into(), run };
-            sayings.entry(namespace.into()).or_default().insert(name.into(), saying);
+            let names = sayings.entry(namespace.into()).or_default();
+            names.insert(name.into(), saying.clone()).is_none_or(|before| before != saying)
         }
-        _ => remove(sayings, claim),
+        _ => {
+            remove(sayings, claim);
+            false
+        }
     }
 }
 
@@ -150,5 +179,34 @@ mod tests {
 
         known.apply(Event::InitDone);
         assert_eq!((said_by(&known, "old"), said_by(&known, "new")), (None, Some(9001)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_the_last_of_his_claims() {
+        let known = Known::default();
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+        let names = BTreeSet::from(["web", "voice"]);
+        let mut wait = std::pin::pin!(known.all_say("shop", &names));
+        assert!(futures::poll!(&mut wait).is_pending());
+
+        known.apply(Event::Apply(claim("voice", None)));
+        assert!(futures::poll!(&mut wait).is_pending());
+
+        known.apply(Event::Apply(bound_claim("voice", 9001)));
+        assert!(futures::poll!(&mut wait).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_claim_that_is_bound_anew_is_a_sign_of_life() {
+        let known = Known::default();
+        known.apply(Event::Apply(claim("voice", None)));
+        assert_eq!(known.last_bound(), None);
+
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+        let then = known.last_bound();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        known.apply(Event::Apply(bound_claim("web", 9000)));
+
+        assert!(then.is_some() && known.last_bound() == then);
     }
 }

@@ -19,6 +19,7 @@ mod reads;
 mod refusal;
 mod review;
 mod run;
+mod secret;
 mod server;
 mod standing;
 mod tls;
@@ -32,6 +33,7 @@ mod workloads;
 mod testing;
 
 pub use metrics::Metrics;
+pub use secret::Certificates;
 pub use server::{Admission, router, serve};
 pub use standing::believed;
 pub use tls::{Serving, self_signed};

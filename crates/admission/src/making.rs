@@ -1,9 +1,9 @@
 //! Makes the claims that a pod's annotations ask for, the only writes of admission. Nothing is written in a dry run.
 //!
 //! A claim of one pod alone has a random name. It is *given* to the pod that is being admitted, and no other may have
-//! it; when this very admission refuses the pod it is given up, and the next pod of the same owner takes it over by
-//! compare-and-swap. Whether somebody else refuses the pod later cannot be known here: then the claim is not adopted,
-//! and the controller removes it when no pod with it can be on its way any more.
+//! it; when this very admission refuses the pod it is given up, and the next pod of the same owner that comes to this
+//! process takes it over. Whether somebody else refuses the pod later cannot be known here: then the claim is not
+//! adopted, and the controller removes it when no pod with it can be on its way any more.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -15,7 +15,7 @@ use std::{
 use crds::{
     HostPortClaim, HostPortClaimSpec,
     names::{
-        ANNOTATION_PREFERRED_PORT, ANNOTATION_SCALED_WITH, LABEL_FOR_OWNER, LABEL_GIVEN, LABEL_MADE,
+        ANNOTATION_GIVEN, ANNOTATION_PREFERRED_PORT, ANNOTATION_SCALED_WITH, LABEL_FOR_OWNER, LABEL_MADE,
         MADE_BY_NAME, MADE_FOR_POD,
     },
 };
@@ -24,12 +24,12 @@ use kube::{
     Api, Client, Error, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     annotations::Plan,
-    classes::{class_of, exhausted, has_free_ports},
+    classes::{Classes, exhausted, has_free_ports},
     grants::Asking,
     pod::Pod,
     reads::{ReadError, within},
@@ -41,6 +41,8 @@ use crate::{
 
 /// A pod with a claim is on its way no longer than this.
 const IN_FLIGHT: Duration = Duration::from_secs(40);
+/// A refused owner tries again within this time: the controllers of Kubernetes wait 1,000 s at most.
+const NEXT_TRY: Duration = Duration::from_secs(1100);
 /// From so many claims for one owner in that time on it is looked whether its pods are stored at all.
 const MANY: usize = 16;
 /// How much of a pod's name is in that of its claim.
@@ -49,7 +51,9 @@ const STEM: usize = 200;
 /// Makes claims.
 pub(crate) struct Maker {
     client: Client,
-    /// What this process did for each owner a moment ago. A memory only: without it there is more litter for 40 s.
+    classes: Classes,
+    /// What this process did for each owner. A memory only: without it there is more litter, until the controller
+    /// has removed it.
     recent: Mutex<HashMap<String, Recent>>,
 }
 
@@ -57,16 +61,32 @@ pub(crate) struct Maker {
 struct Recent {
     /// When claims were made.
     made: VecDeque<Instant>,
-    /// When one was given up.
-    given_up: Option<Instant>,
+    /// For whom comes next.
+    given_up: Vec<GivenUp>,
+}
+
+/// A claim of a pod that was refused.
+struct GivenUp {
+    at: Instant,
+    namespace: String,
+    claim: Given,
+}
+
+/// A claim that is one pod's alone.
+#[derive(Clone, Debug)]
+struct Given {
+    name: String,
+    uid: String,
+    /// To how many pods it was given before.
+    before: u32,
 }
 
 /// The claims of one pod that are there now because of it.
 #[derive(Debug, Default)]
 pub(crate) struct Making {
     owner: String,
-    /// Given to this pod by this admission: name and uid.
-    given: Vec<(String, String)>,
+    /// Given to this pod by this admission.
+    given: Vec<Given>,
     /// Not bound when they were looked at; worth a short wait, for their class has free ports.
     pub(crate) hopeful: bool,
 }
@@ -75,11 +95,16 @@ impl Making {
     pub(crate) fn of(pod: &Pod, user: &str) -> Self {
         Self { owner: owner_key(pod, user), ..Self::default() }
     }
+
+    /// No other pod has this claim, or had it.
+    pub(crate) fn gives(&self, claim: &str) -> bool {
+        self.given.iter().any(|given| given.name == claim)
+    }
 }
 
 impl Maker {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, recent: Mutex::default() }
+        Self { classes: Classes::new(client.clone()), client, recent: Mutex::default() }
     }
 
     /// Sees to it that the claims of the plan are there, and names those that had no name. What was done is in
@@ -104,19 +129,13 @@ impl Maker {
     }
 
     /// This pod is refused: the claims are there for the next of its owner.
-    pub(crate) async fn give_up(&self, namespace: &str, making: Making) {
-        let Making { owner, given, .. } = making;
-        if given.is_empty() {
-            return;
+    pub(crate) fn give_up(&self, namespace: &str, making: Making) {
+        let (at, namespace) = (Instant::now(), namespace.to_owned());
+        let given_up =
+            making.given.into_iter().map(|claim| GivenUp { at, namespace: namespace.clone(), claim });
+        if given_up.len() > 0 {
+            self.recent().entry(making.owner).or_default().given_up.extend(given_up);
         }
-        let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), namespace);
-        for (name, uid) in given {
-            let metadata = json!({ "uid": uid, "labels": { LABEL_GIVEN: null } });
-            if let Err(error) = patch(&api, &name, metadata).await {
-                tracing::debug!(namespace, claim = name, %error, "a claim is not given up, it will be removed");
-            }
-        }
-        self.recent().entry(owner).or_default().given_up = Some(Instant::now());
     }
 
     /// A claim that stays: made if nobody has made it.
@@ -124,14 +143,14 @@ impl Maker {
         let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), asking.namespace);
         let name = &make.claim;
         let Some(found) = within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await? else {
-            let class = class_of(&self.client, asking.namespace, make).await?;
+            let class = self.classes.class_of(asking.namespace, make).await?;
             making.hopeful |= has_free_ports(&class, make.count);
             // If somebody was quicker it is there as well.
             self.create(&api, &claim_of(make, name, None)).await?;
             return Ok(());
         };
         if found.labels().contains_key(LABEL_MADE) && said(&found).is_none() {
-            let class = class_of(&self.client, asking.namespace, make).await?;
+            let class = self.classes.class_of(asking.namespace, make).await?;
             making.hopeful |= has_free_ports(&class, make.count);
         }
         Ok(())
@@ -153,10 +172,10 @@ impl Maker {
                 return Ok(make.claim.clone()); // The API server calls again after other webhooks.
             }
         }
-        if let Some(claim) = self.take_over(&api, make, making).await? {
+        if let Some(claim) = self.take_over(&api, make, asking.namespace, making).await? {
             return Ok(claim);
         }
-        let class = class_of(&self.client, asking.namespace, make).await?;
+        let class = self.classes.class_of(asking.namespace, make).await?;
         if !has_free_ports(&class, make.count) {
             return Err(exhausted(&class, asking.retries).into());
         }
@@ -167,44 +186,50 @@ impl Maker {
             let claim = claim_of(make, &name, Some(&making.owner));
             if let Some(uid) = self.create(&api, &claim).await? {
                 self.recent().entry(making.owner.clone()).or_default().made.push_back(Instant::now());
-                making.given.push((name.clone(), uid));
+                making.given.push(Given { name: name.clone(), uid, before: 0 });
                 return Ok(name);
             }
         }
     }
 
-    /// A claim that was made for a pod of this owner which was then refused. Of two that try one gets it.
+    /// A claim that was made for a pod of this owner which was then refused. That it is given again is written into it:
+    /// the controller, which removes what nobody uses, then waits anew.
     async fn take_over(
         &self,
         api: &Api<HostPortClaim>,
         make: &Make,
+        namespace: &str,
         making: &mut Making,
     ) -> Result<Option<String>, Stop> {
-        let lately = |recent: &Recent| recent.given_up.is_some_and(|at| at.elapsed() < IN_FLIGHT);
-        if !self.recent().get(&making.owner).is_some_and(lately) {
-            return Ok(None);
-        }
-        let selector = format!("{LABEL_FOR_OWNER}={},!{LABEL_GIVEN}", making.owner);
-        let params = ListParams::default().labels(&selector).limit(16);
-        let found = within("HostPortClaims".to_owned(), api.list(&params)).await?;
-        for claim in found.items.iter().filter(|claim| fits(claim, make)) {
-            let name = claim.name_any();
+        while let Some(mut given) = self.given_up(&making.owner, namespace) {
+            given.before += 1;
             let metadata = json!({
-                "uid": claim.uid(), "resourceVersion": claim.resource_version(), "labels": { LABEL_GIVEN: "true" },
+                "uid": given.uid, "annotations": { ANNOTATION_GIVEN: given.before.to_string() },
             });
-            match patch(api, &name, metadata).await {
-                Ok(()) => {
-                    making.given.push((name.clone(), claim.uid().unwrap_or_default()));
-                    making.hopeful |=
-                        claim.ready_reason().is_none_or(|reason| reason == "WaitingForController");
+            let (params, patch) = (PatchParams::default(), Patch::Merge(json!({ "metadata": metadata })));
+            let what = format!("HostPortClaim {:?}", given.name);
+            match within(what, api.patch(&given.name, &params, &patch)).await {
+                Ok(claim) if fits(&claim, make) => {
+                    let name = given.name.clone();
+                    making.given.push(given);
+                    let waits = |reason| reason == "WaitingForController";
+                    making.hopeful |= said(&claim).is_none() && claim.ready_reason().is_none_or(waits);
                     return Ok(Some(name));
                 }
-                Err(ReadError::Failed { source, .. }) if matches!(&*source, Error::Api(status) if matches!(status.code, 404 | 409)) =>
-                    {}
+                Ok(_) => {}
+                Err(error) if error.is_code(&[404, 409, 422]) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(None)
+    }
+
+    /// One of them gets it.
+    fn given_up(&self, owner: &str, namespace: &str) -> Option<Given> {
+        let mut recent = self.recent();
+        let given_up = &mut recent.get_mut(owner)?.given_up;
+        let found = given_up.iter().rposition(|given_up| given_up.namespace == namespace)?;
+        Some(given_up.swap_remove(found).claim)
     }
 
     /// An owner whose pods are refused by somebody else tries for ever: that must not leave a claim each time.
@@ -213,18 +238,19 @@ impl Maker {
             let mut all = self.recent();
             all.retain(|_, recent| {
                 recent.made.retain(|at| at.elapsed() < IN_FLIGHT);
-                !recent.made.is_empty() || recent.given_up.is_some_and(|at| at.elapsed() < IN_FLIGHT)
+                recent.given_up.retain(|given_up| given_up.at.elapsed() < NEXT_TRY);
+                !recent.made.is_empty() || !recent.given_up.is_empty()
             });
             all.get(owner).map_or(0, |recent| recent.made.len())
         };
-        if made < MANY || !made.is_multiple_of(MANY / 2) {
+        // The look costs as much as the owner has pods: rarer and rarer.
+        if made < MANY || !made.is_power_of_two() {
             return Ok(());
         }
         let limit = u32::try_from(made).unwrap_or(u32::MAX);
-        let params =
-            ListParams::default().labels(&format!("{LABEL_FOR_OWNER}={owner},{LABEL_GIVEN}")).limit(limit);
+        let params = ListParams::default().labels(&format!("{LABEL_FOR_OWNER}={owner}")).limit(limit);
         let waiting = within("HostPortClaims".to_owned(), api.list_metadata(&params)).await?.items.len();
-        match waiting > made / 2 + MANY / 2 - 1 {
+        match waiting >= made / 2 + MANY / 2 {
             true => Err(Refusal::from(Fleet::NotStored).into()),
             false => Ok(()),
         }
@@ -236,9 +262,7 @@ impl Maker {
         let what = format!("HostPortClaim {name:?}");
         match within(what, api.create(&PostParams::default(), claim)).await {
             Ok(made) => Ok(Some(made.uid().unwrap_or_default())),
-            Err(ReadError::Failed { source, .. }) if matches!(&*source, Error::Api(status) if status.code == 409) => {
-                Ok(None)
-            }
+            Err(error) if error.is_code(&[409]) => Ok(None),
             Err(ReadError::Failed { what, source }) => match *source {
                 Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
                     let words = status.message.trim_end_matches('.').to_owned();
@@ -255,17 +279,12 @@ impl Maker {
     }
 }
 
-async fn patch(api: &Api<HostPortClaim>, name: &str, metadata: Value) -> Result<(), ReadError> {
-    let (params, patch) = (PatchParams::default(), Patch::Merge(json!({ "metadata": metadata })));
-    within(format!("HostPortClaim {name:?}"), api.patch_metadata(name, &params, &patch)).await.map(drop)
-}
-
 /// Made for a pod that is being admitted, by this call or an earlier one. A stored pod has adopted its claim, so a
 /// copy of it gets another.
 fn is_on_its_way(claim: &HostPortClaim) -> bool {
     let label = |key: &str| claim.labels().get(key).map(String::as_str);
     label(LABEL_MADE) == Some(MADE_FOR_POD)
-        && label(LABEL_GIVEN) == Some("true")
+        && label(LABEL_FOR_OWNER).is_some()
         && claim.owner_references().is_empty()
         && claim.metadata.deletion_timestamp.is_none()
 }
@@ -298,7 +317,6 @@ fn claim_of(make: &Make, name: &str, owner: Option<&str>) -> HostPortClaim {
         Kind::ForPod { .. } => {
             labels.insert(LABEL_MADE.to_owned(), MADE_FOR_POD.to_owned());
             labels.insert(LABEL_FOR_OWNER.to_owned(), owner.unwrap_or_default().to_owned());
-            labels.insert(LABEL_GIVEN.to_owned(), "true".to_owned());
         }
         Kind::ByName { deleted_with, scaled_with } => {
             labels.insert(LABEL_MADE.to_owned(), MADE_BY_NAME.to_owned());

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::*;
 use crate::{annotations::is_object_name, testing::port};
@@ -178,11 +179,39 @@ async fn the_next_try_of_a_refused_owner_takes_the_claim_over() {
 
     for _ in 0..100 {
         let (_, making) = made(&maker, &own()).await.unwrap();
-        maker.give_up("shop", making).await;
+        maker.give_up("shop", making);
     }
 
     assert_eq!(store.claims().len(), 1);
-    assert!(!store.claims()[0].labels().contains_key(LABEL_GIVEN));
+    assert_eq!(store.claims()[0].annotations()[ANNOTATION_GIVEN], "99");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_given_up_and_removed_is_not_missed() {
+    let store = Store::with_class(5);
+    let maker = store.maker();
+    let (gone, making) = made(&maker, &own()).await.unwrap();
+    maker.give_up("shop", making);
+    store.0.lock().unwrap().claims.clear();
+
+    let (name, making) = made(&maker, &own()).await.unwrap();
+
+    assert!(name != gone && making.hopeful);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_bound_meanwhile_needs_no_wait() {
+    let store = Store::with_class(5);
+    let maker = store.maker();
+    let (name, making) = made(&maker, &own()).await.unwrap();
+    maker.give_up("shop", making);
+    store.edit(&name, |claim| {
+        claim["status"] = json!({"phase": "Bound", "port": 9000, "observedGeneration": 1});
+    });
+
+    let (again, making) = made(&maker, &own()).await.unwrap();
+
+    assert!(again == name && !making.hopeful);
 }
 
 #[tokio::test]
@@ -190,7 +219,7 @@ async fn of_two_that_take_over_at_once_one_gets_it() {
     let store = Store::with_class(5);
     let maker = store.maker();
     let (first, making) = made(&maker, &own()).await.unwrap();
-    maker.give_up("shop", making).await;
+    maker.give_up("shop", making);
 
     let pod = own();
     let both = futures::join!(made(&maker, &pod), made(&maker, &pod));
@@ -299,7 +328,7 @@ async fn a_claim_by_name_is_made_once_and_found_again() {
     for _ in 0..3 {
         let (name, making) = made(&maker, &named).await.unwrap();
         assert_eq!(name, "shop-web");
-        maker.give_up("shop", making).await;
+        maker.give_up("shop", making);
     }
 
     let claims = store.claims();

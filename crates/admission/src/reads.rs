@@ -35,6 +35,14 @@ pub(crate) enum ReadError {
     Slow { what: String },
 }
 
+impl ReadError {
+    /// The API server has answered with one of these codes.
+    pub(crate) fn is_code(&self, codes: &[u16]) -> bool {
+        let ReadError::Failed { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if codes.contains(&status.code))
+    }
+}
+
 /// Reads from the API server, never from a cache.
 pub(crate) struct Reads {
     client: Client,

@@ -1,14 +1,23 @@
 //! The HTTPS server around the pure functions: reads what they need, counts, answers. Every request ends in an
 //! answer or a 4xx within a fixed time.
 
-use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response_with_state,
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -18,7 +27,7 @@ use hyper_util::rt::TokioTimer;
 use k8s_openapi::ByteString;
 use kube::Client;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Metrics, Serving,
@@ -92,7 +101,8 @@ pub fn router(admission: Admission) -> Router {
         .with_state(admission)
 }
 
-/// Serves the webhooks until `shutdown` ends, then lets requests in flight finish.
+/// Serves the webhooks until `shutdown` ends, and for the time of `drain` after it: who has not heard yet that we end is
+/// answered, and each answer ends its connection. Then requests in flight are let finish.
 ///
 /// # Errors
 /// The listener cannot be used, or the server ends by itself.
@@ -101,18 +111,34 @@ pub async fn serve(
     listener: TcpListener,
     tls: &Serving,
     shutdown: impl Future<Output = ()>,
+    drain: Duration,
 ) -> anyhow::Result<()> {
     listener.set_nonblocking(true).context("the admission listener")?;
     let handle = Handle::new();
     let mut server = from_tcp_rustls(listener, tls.config())?.http1_only().handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(IDLE_LIMIT);
-    let serving = server.serve(router(admission).into_make_service());
+    let draining = Arc::new(AtomicBool::new(false));
+    let router = router(admission).layer(map_response_with_state(draining.clone(), end_connection));
+    let end = async {
+        shutdown.await;
+        draining.store(true, Ordering::Relaxed);
+        sleep(drain).await;
+    };
+    let serving = server.serve(router.into_make_service());
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return ended.context("the admission server ended"),
-        () = shutdown => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
+        () = end => handle.graceful_shutdown(Some(DRAIN_LIMIT)),
     }
     serving.await.context("the admission server ended")
+}
+
+/// While draining an answer is the last one of its connection: the caller hears so, and takes another for what follows.
+async fn end_connection(State(draining): State<Arc<AtomicBool>>, mut response: Response) -> Response {
+    if draining.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn mutate_pods(State(admission): State<Admission>, body: Body) -> Response {
@@ -261,11 +287,11 @@ impl Inner {
             false => self.maker.make(&mut plan, pod, asking, &mut making).await,
         };
         let judged = match made {
-            Ok(()) => self.decide(request, pod, &plan, asking, making.hopeful).await,
+            Ok(()) => self.decide(request, pod, &plan, asking, &making).await,
             Err(stop) => Err(stop),
         };
         if judged.is_err() {
-            self.maker.give_up(asking.namespace, making).await;
+            self.maker.give_up(asking.namespace, making);
         }
         judged
     }
@@ -276,13 +302,18 @@ impl Inner {
         pod: &Pod,
         plan: &Plan,
         asking: Asking<'_>,
-        hopeful: bool,
+        making: &Making,
     ) -> Judged {
         let draft = Draft::new(&request.object, pod, plan)?;
-        let mut wait = None;
+        let claims = plan.claims();
+        let known = self.lookup.known();
+        let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
+        if let Some(wait) = &mut wait {
+            wait.turn(known.all_say(asking.namespace, &claims), || known.last_bound()).await;
+        }
         loop {
-            let standings = self.lookup.proposed(asking.namespace, plan.claims()).await?;
-            self.serves_nobody_else(asking.namespace, plan, &standings).await?;
+            let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
+            self.serves_nobody_else(asking.namespace, plan, making, &standings).await?;
             let refusal = match draft.decide(&standings, asking) {
                 Decision::Allow { pod, warnings } => return Ok((Some(pod), warnings)),
                 Decision::Deny(refusal) => return Err(refusal.into()),
@@ -290,28 +321,24 @@ impl Inner {
             };
             if wait.is_none() && !asking.retries {
                 wait = self.waits.begin();
-            } else if wait.is_none() && hopeful {
-                wait = self.waits.begin_made();
             }
-            let look_again = match &mut wait {
-                Some(wait) => wait.pause().await,
-                None => false,
-            };
-            if !look_again {
+            let Some(wait) = &mut wait else { return Err(refusal.into()) };
+            if !wait.pause(known.all_say(asking.namespace, &claims)).await {
                 return Err(refusal.into());
             }
         }
     }
 
     /// In scope Node a claim serves one pod. Two that come at the same moment may both pass; one of them is then Pending
-    /// if there are no more nodes than slots.
+    /// if there are no more nodes than slots. A claim that this admission gives to the pod is for no other.
     async fn serves_nobody_else(
         &self,
         namespace: &str,
         plan: &Plan,
+        making: &Making,
         standings: &Standings,
     ) -> Result<(), Stop> {
-        for used in &plan.uses {
+        for used in plan.uses.iter().filter(|used| !making.gives(&used.claim)) {
             let Some(Standing::Held(run)) = standings.get(&used.claim) else { continue };
             if run.is_slot()
                 && let Some(pod) = self.lookup.reads().live_pod(namespace, &used.claim, run.first).await?

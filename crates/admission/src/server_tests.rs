@@ -563,7 +563,8 @@ async fn the_server_speaks_tls_and_drains() {
     let admission = Admission::new(Client::new(api, "default"), Metrics::default());
     let ca = CertificateDer::from_pem_slice(tls.ca_pem().as_bytes()).unwrap().to_vec();
     let server = tokio::spawn(async move {
-        serve(admission, listener, &tls, async move { stopped.await.unwrap_or_default() }).await
+        let stopped = async move { stopped.await.unwrap_or_default() };
+        serve(admission, listener, &tls, stopped, Duration::from_secs(1)).await
     });
 
     let mut config = kube::Config::new(format!("https://{address}").parse().unwrap());
@@ -573,8 +574,13 @@ async fn the_server_speaks_tls_and_drains() {
     let answer: Value = caller.request(call).await.unwrap();
     assert_eq!(answer["response"]["allowed"], true);
 
-    drop(caller);
     stop.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let body = kube::client::Body::from(review(USER, &pod()).to_string().into_bytes());
+    let call = Call::post(PATH_MUTATE).body(body).unwrap();
+    let answer = caller.send(call).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "who has not heard of it is answered");
+    assert_eq!(answer.headers()[header::CONNECTION], "close", "and takes another connection next time");
     timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
 }
 

@@ -1,25 +1,20 @@
-//! The serving certificate, made at start and kept in memory: a CA of its own signs one certificate, and the
-//! CA's key is forgotten. Certificates that outlive a process are the installation's concern.
+//! The serving certificate: made at start and kept in memory, or one that a Secret has and that may change at any time.
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use axum_server::tls_rustls::RustlsConfig;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
-};
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::PrivateKeyDer,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     version::{TLS12, TLS13},
 };
 
-/// Years for which the certificate is valid; the process is not expected to live that long.
-const YEARS: i32 = 10;
+/// For how long a certificate is valid that is made at start; the process is not expected to live that long.
+const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 86_400);
 
-/// A serving certificate and the CA that the API server is to trust.
+/// A serving certificate, and the CA that the API server is to trust if it is ours to say.
 #[derive(Clone)]
 pub struct Serving {
     ca_pem: String,
@@ -27,6 +22,11 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// One to begin with; it may be replaced while it is served.
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
+        Self { ca_pem: String::new(), config: RustlsConfig::from_config(config) }
+    }
+
     /// The CA certificate in PEM, for `caBundle`.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -38,44 +38,38 @@ impl Serving {
     }
 }
 
-/// A certificate for these DNS names and IP addresses: `hostport-admission.hostport-system.svc`, `127.0.0.1`.
+/// A certificate for these DNS names and IP addresses: `hostport-admission.hostport-system.svc`, `127.0.0.1`. A CA of
+/// its own signs it, and the CA's key is forgotten.
 ///
 /// # Errors
 /// A name can be neither.
 pub fn self_signed(names: &[String]) -> anyhow::Result<Serving> {
-    let mut params = valid(CertificateParams::default());
-    params.distinguished_name.push(DnType::CommonName, "hostport admission CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let (ca_pem, pair) = certificates::self_signed(names, jiff::Timestamp::now(), TEN_YEARS)
+        .with_context(|| format!("a certificate for {names:?}"))?;
+    let config = server_config(pair.certificate(), pair.key())?;
+    Ok(Serving { ca_pem, config: RustlsConfig::from_config(config) })
+}
 
-    let params = CertificateParams::new(names).with_context(|| format!("a certificate for {names:?}"))?;
-    let mut params = valid(params);
-    params.distinguished_name.push(DnType::CommonName, "hostport admission");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &ca)?;
-
-    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+/// The TLS settings of a server with this chain and key, both in PEM.
+///
+/// # Errors
+/// They cannot be read, or do not belong together. The error shows neither.
+pub(crate) fn server_config(chain: &str, key: &str) -> anyhow::Result<Arc<ServerConfig>> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| anyhow::anyhow!("the certificate is not in PEM"))?;
+    if chain.is_empty() {
+        bail!("there is no certificate yet");
+    }
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key.as_bytes()) else { bail!("the key is not in PEM") };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)?;
+        .with_single_cert(chain, key)
+        .context("certificate and key do not belong together")?;
     // The API server speaks HTTP/1.1 to webhooks, so that connections spread over replicas.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Serving { ca_pem: ca.pem(), config: RustlsConfig::from_config(Arc::new(config)) })
-}
-
-/// From yesterday, because clocks differ.
-fn valid(mut params: CertificateParams) -> CertificateParams {
-    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
-    let from = yesterday.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let (month, day) = (from.month().unsigned_abs(), from.day().unsigned_abs().min(28));
-    params.not_before = date_time_ymd(from.year().into(), month, day);
-    params.not_after = date_time_ymd(i32::from(from.year()) + YEARS, month, day);
-    params
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
@@ -94,5 +88,20 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_an_error() {
         assert!(self_signed(&["ä".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_and_not_shown() {
+        let pair = |name: &str| {
+            let names = [name.to_owned()];
+            certificates::self_signed(&names, jiff::Timestamp::now(), TEN_YEARS).unwrap().1
+        };
+        let (one, other) = (pair("one"), pair("other"));
+
+        let error = format!("{:#}", server_config(one.certificate(), other.key()).unwrap_err());
+
+        assert!(error.contains("do not belong together"), "{error}");
+        assert!(!error.contains("PRIVATE"), "{error}");
+        assert!(server_config("", "").is_err_and(|error| error.to_string().contains("no certificate yet")));
     }
 }

@@ -2,9 +2,10 @@
 //! holds a seat of the API server. Controllers never wait: they retry by themselves, and a wait would stall
 //! their few workers for everybody (40 ReplicaSets on one dead claim stopped another tenant's for 40 s).
 //!
-//! Waiting is reading again, in growing steps. A watch would hear of the binding some milliseconds earlier, but
-//! each answer has to be believed from a live read of claim and HostPort anyway, and a wait ends after a step
-//! or two: at most 32 waits, at most 16 reads each.
+//! Waiting is listening to the watch of claims, and reading again, in growing steps, in case that it is silent: at most
+//! 32 waits with at most 16 reads each. A claim that admission has just made is read when the watch tells of it, and
+//! at the end. While claims are being bound its turn comes, and to refuse the pod would only make more work: then the
+//! wait is longer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +18,13 @@ use tokio::{
 /// Waits at the same time.
 const AT_ONCE: usize = 32;
 /// Waits for claims that admission made, at the same time: they are much shorter.
-const MADE_AT_ONCE: usize = 128;
+const MADE_AT_ONCE: usize = 256;
 /// A wait ends after this time.
 const LONGEST: Duration = Duration::from_secs(5);
 /// One for a claim that admission made, whose class has free ports, ends after this time also for controllers.
 const LONGEST_MADE: Duration = Duration::from_millis(500);
+/// But so long after the last claim that was bound, whosever it was, up to this time in all.
+const LONGEST_BUSY: Duration = Duration::from_secs(4);
 /// The first pause between two reads; each is twice the one before, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LAST_PAUSE: Duration = Duration::from_millis(400);
@@ -38,6 +41,7 @@ pub(crate) struct Waits {
 pub(crate) struct Wait {
     _seat: OwnedSemaphorePermit,
     in_progress: Gauge,
+    began: Instant,
     until: Instant,
     pause: Duration,
 }
@@ -50,35 +54,53 @@ impl Waits {
 
     /// `None`: too many wait already.
     pub(crate) fn begin(&self) -> Option<Wait> {
-        self.sit_down(&self.seats, LONGEST)
+        self.sit_down(&self.seats, LONGEST, FIRST_PAUSE)
     }
 
     /// For a claim that admission made, whoever asks. `None`: too many wait already.
     pub(crate) fn begin_made(&self) -> Option<Wait> {
-        self.sit_down(&self.seats_made, LONGEST_MADE)
+        self.sit_down(&self.seats_made, LONGEST_MADE, LONGEST_MADE)
     }
 
-    fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration) -> Option<Wait> {
+    fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration, pause: Duration) -> Option<Wait> {
         let seat = Arc::clone(seats).try_acquire_owned().ok()?;
         self.in_progress.inc();
         Some(Wait {
             _seat: seat,
             in_progress: self.in_progress.clone(),
+            began: Instant::now(),
             until: Instant::now() + longest,
-            pause: FIRST_PAUSE,
+            pause,
         })
     }
 }
 
 impl Wait {
-    /// Pauses before the next read. `false`: the time is up.
-    pub(crate) async fn pause(&mut self) -> bool {
-        if Instant::now() + self.pause > self.until {
+    /// Pauses before the next read, or until it is `told` that there is something to read. `false`: the time is up.
+    pub(crate) async fn pause(&mut self, told: impl Future<Output = ()>) -> bool {
+        let now = Instant::now();
+        if now >= self.until {
             return false;
         }
-        tokio::time::sleep(self.pause).await;
+        let next = self.until.min(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
+        // Either way it is read again.
+        let _ = tokio::time::timeout_at(next, told).await;
         true
+    }
+
+    /// Of a claim that admission made: pauses until it is `told`, or until `bound` says that no claim was bound lately,
+    /// whosever it is.
+    pub(crate) async fn turn(&mut self, told: impl Future<Output = ()>, bound: impl Fn() -> Option<Instant>) {
+        let mut told = std::pin::pin!(told);
+        while tokio::time::timeout_at(self.until, &mut told).await.is_err() {
+            let until =
+                bound().map_or(self.until, |bound| (bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
+            if until <= self.until {
+                break;
+            }
+            self.until = until;
+        }
     }
 }
 
@@ -90,6 +112,8 @@ impl Drop for Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -99,7 +123,7 @@ mod tests {
 
         let mut wait = waits.begin().unwrap();
         let mut reads = 1;
-        while wait.pause().await {
+        while wait.pause(pending()).await {
             reads += 1;
         }
 
@@ -113,9 +137,32 @@ mod tests {
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        while wait.pause().await {}
+        wait.turn(pending(), || None).await;
 
-        assert!(start.elapsed() <= LONGEST_MADE && start.elapsed() > LONGEST_MADE / 3);
+        assert_eq!(start.elapsed(), LONGEST_MADE);
+        assert!(!wait.pause(pending()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_others_are_bound_a_wait_for_a_claim_that_was_made_is_longer_but_not_without_end() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        waits.begin_made().unwrap().turn(pending(), || Some(Instant::now())).await;
+        assert_eq!(start.elapsed(), LONGEST_BUSY);
+
+        waits.begin_made().unwrap().turn(pending(), || Some(start)).await;
+        assert_eq!(start.elapsed(), LONGEST_BUSY + LONGEST_MADE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_does_not_wait_on() {
+        let waits = Waits::new(Gauge::default());
+        let start = Instant::now();
+
+        waits.begin_made().unwrap().turn(ready(()), || None).await;
+
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod tests;
 
 pub use class::{ClassSpec, Counts, Refusal, Scope, Strategy};
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use crate::port::{Port, RESERVED};
 use crate::set::PortSet;
@@ -107,7 +109,7 @@ impl Ledger {
             classes: ClassTable::new(),
             owners: Pages::new(),
             holds: Pages::new(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             held: PortSet::new(),
             slotted: PortSet::new(),
             foreign: PortSet::new(),

@@ -19,10 +19,11 @@ const BLOCKS: usize = WORDS / BLOCK;
 const GROUP: usize = 8;
 const GROUPS: usize = WORDS / GROUP;
 
-/// A set of ports. It takes 9 KiB, however many ports are in it.
-#[derive(Clone, PartialEq, Eq)]
+/// A set of ports. It takes 9 KiB, however many ports are in it, from the first one on.
+#[derive(Clone)]
 pub struct PortSet {
-    bits: Box<Bits>,
+    /// `None` if nothing was ever in it.
+    bits: Option<Box<Bits>>,
     len: usize,
 }
 
@@ -41,18 +42,14 @@ struct Bits {
     blocks: [u16; BLOCKS],
 }
 
+static NOTHING: Bits =
+    Bits { words: [0; WORDS], summary: [0; BLOCKS], top: 0, groups: [0; GROUPS], blocks: [0; BLOCKS] };
+
 impl PortSet {
     /// The empty set.
     #[must_use]
     pub fn new() -> Self {
-        let bits = Bits {
-            words: [0; WORDS],
-            summary: [0; BLOCKS],
-            top: 0,
-            groups: [0; GROUPS],
-            blocks: [0; BLOCKS],
-        };
-        Self { bits: Box::new(bits), len: 0 }
+        Self { bits: None, len: 0 }
     }
 
     /// How many ports are in it.
@@ -76,30 +73,30 @@ impl PortSet {
     /// Adds a port; false if it was there already.
     pub fn insert(&mut self, port: Port) -> bool {
         let index = port.index() / WORD;
-        let before = self.bits.words[index];
+        let before = self.bits().words[index];
         self.store(index, before | bit(port.index()));
-        self.bits.words[index] != before
+        self.bits().words[index] != before
     }
 
     /// Takes a port out; false if it was not there.
     pub fn remove(&mut self, port: Port) -> bool {
         let index = port.index() / WORD;
-        let before = self.bits.words[index];
+        let before = self.bits().words[index];
         self.store(index, before & !bit(port.index()));
-        self.bits.words[index] != before
+        self.bits().words[index] != before
     }
 
     /// Adds every port of the range, a word at a time.
     pub fn insert_range(&mut self, range: PortRange) {
         for (index, mask) in masks(range) {
-            self.store(index, self.bits.words[index] | mask);
+            self.store(index, self.bits().words[index] | mask);
         }
     }
 
     /// Takes every port of the range out, a word at a time.
     pub fn remove_range(&mut self, range: PortRange) {
         for (index, mask) in masks(range) {
-            self.store(index, self.bits.words[index] & !mask);
+            self.store(index, self.bits().words[index] & !mask);
         }
     }
 
@@ -119,17 +116,17 @@ impl PortSet {
         }
 
         let block = word / BLOCK;
-        let words = self.bits.summary[block] & after_bit(word);
+        let words = self.bits().summary[block] & after_bit(word);
         if words != 0 {
             return Some(self.first_of_word(block * BLOCK + lowest(words)));
         }
 
-        let blocks = self.bits.top & after_bit(block);
+        let blocks = self.bits().top & after_bit(block);
         if blocks == 0 {
             return None;
         }
         let block = lowest(blocks);
-        Some(self.first_of_word(block * BLOCK + lowest(self.bits.summary[block])))
+        Some(self.first_of_word(block * BLOCK + lowest(self.bits().summary[block])))
     }
 
     /// The port that has exactly `n` ports of the set below it; `None` if there are no more than `n`. With a
@@ -139,11 +136,11 @@ impl PortSet {
         if n >= self.len {
             return None;
         }
-        let (block, n) = descend(0, n, |block| usize::from(self.bits.blocks[block]));
-        let (group, n) = descend(block * (BLOCK / GROUP), n, |group| usize::from(self.bits.groups[group]));
+        let (block, n) = descend(0, n, |block| usize::from(self.bits().blocks[block]));
+        let (group, n) = descend(block * (BLOCK / GROUP), n, |group| usize::from(self.bits().groups[group]));
         let (word, n) = descend(group * GROUP, n, |word| self.word(word).count_ones() as usize);
 
-        let mut rest = self.bits.words[word];
+        let mut rest = self.bits().words[word];
         for _ in 0..n {
             rest &= rest - 1;
         }
@@ -155,9 +152,9 @@ impl PortSet {
     pub fn rank(&self, port: Port) -> usize {
         let word = port.index() / WORD;
         let (group, block) = (word / GROUP, word / BLOCK);
-        let blocks = self.bits.blocks[..block].iter().copied().map(usize::from).sum::<usize>();
-        let groups = &self.bits.groups[block * (BLOCK / GROUP)..group];
-        let words = &self.bits.words[group * GROUP..word];
+        let blocks = self.bits().blocks[..block].iter().copied().map(usize::from).sum::<usize>();
+        let groups = &self.bits().groups[block * (BLOCK / GROUP)..group];
+        let words = &self.bits().words[group * GROUP..word];
         let below = self.word(word) & !from_bit(port.index());
         blocks
             + groups.iter().copied().map(usize::from).sum::<usize>()
@@ -193,26 +190,26 @@ impl PortSet {
     /// Adds every port of the other set.
     pub(crate) fn insert_all(&mut self, other: &Self) {
         for index in other.filled() {
-            self.store(index, self.bits.words[index] | other.bits.words[index]);
+            self.store(index, self.bits().words[index] | other.bits().words[index]);
         }
     }
 
     /// Takes every port of the other set out.
     pub(crate) fn remove_all(&mut self, other: &Self) {
         for index in other.filled() {
-            self.store(index, self.bits.words[index] & !other.bits.words[index]);
+            self.store(index, self.bits().words[index] & !other.bits().words[index]);
         }
     }
 
     /// How many ports are in both sets.
     pub(crate) fn count_common(&self, other: &Self) -> usize {
-        let common = other.filled().map(|index| self.bits.words[index] & other.bits.words[index]);
+        let common = other.filled().map(|index| self.bits().words[index] & other.bits().words[index]);
         common.map(|word| word.count_ones() as usize).sum()
     }
 
     /// The words that are not zero.
     fn filled(&self) -> impl Iterator<Item = usize> {
-        self.bits.summary.iter().enumerate().flat_map(|(block, &summary)| {
+        self.bits().summary.iter().enumerate().flat_map(|(block, &summary)| {
             let mut left = summary;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
@@ -243,16 +240,20 @@ impl PortSet {
     fn word(&self, index: usize) -> u64 {
         #[cfg(test)]
         looks::count();
-        self.bits.words[index]
+        self.bits().words[index]
+    }
+
+    fn bits(&self) -> &Bits {
+        self.bits.as_deref().unwrap_or(&NOTHING)
     }
 
     /// The one write: puts a word and brings every level above it up to date.
     fn store(&mut self, index: usize, word: u64) {
-        let bits = &mut *self.bits;
-        let before = bits.words[index];
+        let before = self.bits().words[index];
         if word == before {
             return;
         }
+        let bits = self.bits.get_or_insert_with(|| Box::new(NOTHING.clone()));
         bits.words[index] = word;
 
         // Added before subtracted: a count never passes through a negative.
@@ -317,6 +318,14 @@ const fn lowest(word: u64) -> usize {
 fn port_at(word: usize, bit: usize) -> Port {
     Port::from_index(word * WORD + bit)
 }
+
+impl PartialEq for PortSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.bits() == other.bits()
+    }
+}
+
+impl Eq for PortSet {}
 
 impl Default for PortSet {
     fn default() -> Self {

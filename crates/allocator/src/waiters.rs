@@ -1,7 +1,9 @@
 //! The queue of one class: which waiting claim is tried next when a number is free. Round robin over
 //! namespaces, oldest first within one. Never here: why a claim waits, or whether it can be served.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 use std::sync::Arc;
 
 /// Claims that wait for a number of one class, fair between namespaces: a namespace with a thousand claims
@@ -28,7 +30,7 @@ impl<K: Ord + Clone> Waiters<K> {
     /// The queue in which nobody waits.
     #[must_use]
     pub fn new() -> Self {
-        Self { namespaces: HashMap::new(), rotation: BTreeMap::new(), next_turn: 0, len: 0 }
+        Self { namespaces: HashMap::default(), rotation: BTreeMap::new(), next_turn: 0, len: 0 }
     }
 
     /// How many claims wait.

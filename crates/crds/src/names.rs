@@ -15,8 +15,8 @@ pub const MADE_FOR_POD: &str = "for-pod";
 pub const MADE_BY_NAME: &str = "by-name";
 /// Label on a claim that was made for one pod and that no pod has adopted: whose pods may have it.
 pub const LABEL_FOR_OWNER: &str = "hostport.io/for-owner";
-/// Label beside [`LABEL_FOR_OWNER`], value `"true"`: a pod with it may be on its way, no other may have it.
-pub const LABEL_GIVEN: &str = "hostport.io/given";
+/// Annotation beside [`LABEL_FOR_OWNER`]: how many pods had the claim before and were refused.
+pub const ANNOTATION_GIVEN: &str = "hostport.io/given";
 /// Label on a Namespace, value `"true"`: pods in it may carry only ports that its claims hold.
 pub const LABEL_MANAGED: &str = "hostport.io/managed";
 /// Label on a Namespace, value `"true"`: pods in it may use `hostNetwork`.

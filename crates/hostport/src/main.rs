@@ -1,11 +1,15 @@
 //! `hostport`: PersistentVolumes for network ports. `main` only joins the parts.
 
 mod adopt;
+mod cleanup;
 mod cli;
 mod definitions;
+mod election;
 mod health;
+mod leadership;
 mod logging;
 mod roles;
+mod serving;
 
 use std::process::ExitCode;
 
@@ -19,15 +23,16 @@ fn main() -> ExitCode {
         cli::Command::Crds { dir } => definitions::print(dir.as_deref()),
         cli::Command::Webhooks { target } => definitions::print_webhooks(&target),
         cli::Command::Adopt(options) => run(Builder::new_current_thread(), adopt::run(options)),
+        cli::Command::Cleanup(options) => run(Builder::new_current_thread(), cleanup::run(options)),
         // One thread: what the controller waits for is the API server, and a thread's memory is not free.
-        cli::Command::Controller { common, controller } => {
-            run(Builder::new_current_thread(), roles::controller(common, &controller))
+        cli::Command::Controller { common, controller, target } => {
+            run(Builder::new_current_thread(), roles::controller(common, controller, target))
         }
-        cli::Command::Admission { common, admission } => {
-            run(Builder::new_multi_thread(), roles::admission(common, &admission))
+        cli::Command::Admission { common, admission, target } => {
+            run(Builder::new_multi_thread(), roles::admission(common, admission, target))
         }
-        cli::Command::Dev { common, controller, admission } => {
-            run(Builder::new_multi_thread(), roles::dev(common, &controller, &admission))
+        cli::Command::Dev { common, controller, admission, target } => {
+            run(Builder::new_multi_thread(), roles::dev(common, controller, admission, target))
         }
     };
     match ended {

@@ -1,22 +1,29 @@
 //! What the process can be: controller, admission, or both. Each part is a task; the first to end ends the
 //! process with its reason.
 
-use std::{net::TcpListener, time::Duration};
+use std::{collections::BTreeSet, net::TcpListener, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{
-    cli::{AdmissionOptions, CommonOptions, ControllerOptions},
+    cli::{
+        AdmissionOptions, CERTIFICATE_SECRET, CertificateOptions, CommonOptions, ControllerOptions,
+        ServiceName, Target,
+    },
     definitions,
+    election::Election,
     health::{self, Readiness},
+    leadership::Leadership,
     logging,
+    serving::Certificate,
 };
 
 /// A call that is not answered for so long never will be: the connection is dead. To wait because the API server has
@@ -25,33 +32,46 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// The same for watches, which end after 24 s. Nothing else ends a watch whose begin is never answered: the client's
 /// default is no limit.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long the end waits for those who ask how it goes.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-pub(crate) async fn controller(common: CommonOptions, options: &ControllerOptions) -> anyhow::Result<()> {
-    let mut process = Process::start(common, 1).await?;
-    process.add_controller(options);
+pub(crate) async fn controller(
+    common: CommonOptions,
+    options: ControllerOptions,
+    target: Target,
+) -> anyhow::Result<()> {
+    let mut process = Process::start(common, target, 1).await?;
+    process.add_controller(options)?;
     process.run().await
 }
 
-pub(crate) async fn admission(common: CommonOptions, options: &AdmissionOptions) -> anyhow::Result<()> {
-    let mut process = Process::start(common, 1).await?;
-    process.add_admission(options)?;
+pub(crate) async fn admission(
+    common: CommonOptions,
+    options: AdmissionOptions,
+    target: Target,
+) -> anyhow::Result<()> {
+    let mut process = Process::start(common, target, 1).await?;
+    process.add_admission(&options)?;
     process.run().await
 }
 
 pub(crate) async fn dev(
     common: CommonOptions,
-    controller: &ControllerOptions,
-    admission: &AdmissionOptions,
+    controller: ControllerOptions,
+    admission: AdmissionOptions,
+    target: Target,
 ) -> anyhow::Result<()> {
-    let mut process = Process::start(common, 2).await?;
+    let mut process = Process::start(common, target, 2).await?;
     definitions::apply(&process.client).await?;
-    process.add_controller(controller);
-    process.add_admission(admission)?;
+    process.add_controller(controller)?;
+    // Nobody else serves: who stops it wants it to end.
+    process.add_admission(&AdmissionOptions { drain_seconds: 0, ..admission })?;
     process.run().await
 }
 
 struct Process {
     common: CommonOptions,
+    target: Target,
     client: Client,
     watching: Client,
     registry: Registry,
@@ -61,7 +81,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(common: CommonOptions, parts: usize) -> anyhow::Result<Self> {
+    async fn start(common: CommonOptions, target: Target, parts: usize) -> anyhow::Result<Self> {
         logging::start(&common)?;
         let mut config =
             Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
@@ -77,6 +97,7 @@ impl Process {
         let readiness = Readiness::awaiting(parts);
         Ok(Self {
             common,
+            target,
             client,
             watching,
             registry: Registry::default(),
@@ -91,7 +112,7 @@ impl Process {
         async move { drop(stop.wait_for(|stop| *stop).await) }
     }
 
-    fn add_controller(&mut self, options: &ControllerOptions) {
+    fn add_controller(&mut self, options: ControllerOptions) -> anyhow::Result<()> {
         let metrics = reconciler::shell::Metrics::register(&mut self.registry);
         let config = reconciler::core::Config {
             binds_in_flight: options.binds_in_flight.into(),
@@ -99,72 +120,154 @@ impl Process {
         };
         let clients =
             reconciler::shell::Clients { watches: self.watching.clone(), requests: self.client.clone() };
+        let (leadership, begin, over) = self.add_election(&options);
+        if options.certificates.manage_certificates {
+            self.add_certificates(&options.certificates, &leadership)?;
+        }
         let (stopped, readiness) = (self.stopped(), self.readiness.clone());
         self.parts.spawn(async move {
+            let ready = || {
+                readiness.one_is_ready();
+                let _ = begin.send(());
+            };
             let run = async {
                 definitions::established(&clients.watches).await?;
-                reconciler::shell::run(clients, config, metrics, || readiness.one_is_ready(), stopped).await
+                leadership.act(clients, config, metrics, ready, stopped).await
             };
-            ("controller", run.await)
+            let ended = run.await;
+            drop(over);
+            ("controller", ended)
         });
+        Ok(())
+    }
+
+    /// An election in which this process takes part as soon as it can act, and until it does not act any more: to send by
+    /// the first end begins it, to drop the second ends it. Without election this process leads.
+    fn add_election(
+        &mut self,
+        options: &ControllerOptions,
+    ) -> (Leadership, oneshot::Sender<()>, oneshot::Sender<()>) {
+        let leads = Leadership::register(&mut self.registry, !options.leader_elect, self.readiness.clone());
+        let ((begin, begun), (over, is_over)) = (oneshot::channel(), oneshot::channel::<()>());
+        if options.leader_elect {
+            let (teller, duration, namespace) =
+                (leads.clone(), options.lease_duration, &self.target.namespace);
+            let tell = move |leading| teller.tell(leading);
+            let election =
+                Election::new(self.client.clone(), self.watching.clone(), namespace, duration, tell);
+            self.parts.spawn(async move {
+                if begun.await.is_ok() {
+                    election.run(async { drop(is_over.await) }).await;
+                }
+                ("election", Ok(()))
+            });
+        }
+        (leads, begin, over)
+    }
+
+    /// The leader keeps the webhooks' certificates.
+    fn add_certificates(
+        &mut self,
+        options: &CertificateOptions,
+        leadership: &Leadership,
+    ) -> anyhow::Result<()> {
+        let service = self.target.webhook_service.iter().map(ServiceName::host);
+        let hosts: BTreeSet<_> = service.chain(options.certificate_hosts.iter().cloned()).collect();
+        if hosts.is_empty() {
+            bail!(
+                "--manage-certificates needs to know whom the certificate is for: add --webhook-service NAMESPACE/NAME"
+            );
+        }
+        let secret = self.target.certificate_secret.clone();
+        let settings = certificates::Settings {
+            namespace: self.target.namespace.clone(),
+            secret: secret.unwrap_or_else(|| CERTIFICATE_SECRET.to_owned()),
+            hosts,
+            lifetimes: certificates::Lifetimes {
+                ca: options.ca_lifetime,
+                certificate: options.certificate_lifetime,
+            },
+        };
+        let expiry = certificates::Expiry::register(&mut self.registry);
+        let (client, watching) = (self.client.clone(), self.watching.clone());
+        let (leadership, stopped) = (leadership.clone(), self.stopped());
+        let keep =
+            move || certificates::Keeper::new(&client, &watching, settings.clone(), expiry.clone()).keep();
+        self.parts.spawn(async move {
+            tokio::select! {
+                () = leadership.while_leading(keep) => {}
+                () = stopped => {}
+            }
+            ("certificates", Ok(()))
+        });
+        Ok(())
     }
 
     fn add_admission(&mut self, options: &AdmissionOptions) -> anyhow::Result<()> {
         let listener = TcpListener::bind(options.webhook_listen)
             .with_context(|| format!("--webhook-listen {}", options.webhook_listen))?;
         let addr = listener.local_addr()?;
-        let (target, names) = match &options.target.webhook_service {
-            Some(service) => {
-                let host = format!("{}.{}.svc", service.name, service.namespace);
-                let (namespace, name) = (service.namespace.clone(), service.name.clone());
-                (::admission::Target::Service { namespace, name, port: 443 }, host)
+        let mut certificate = match &self.target.certificate_secret {
+            None => Certificate::own(&self.target, addr)?,
+            Some(secret) => {
+                let expiry = certificates::Expiry::register(&mut self.registry);
+                let (watching, namespace) = (self.watching.clone(), &self.target.namespace);
+                Certificate::Stored(::admission::Certificates::new(watching, namespace, secret, expiry))
             }
-            None => (::admission::Target::Url(format!("https://{addr}")), addr.ip().to_string()),
         };
-        let serving = ::admission::self_signed(&[names])?;
         let metrics = ::admission::Metrics::default();
         metrics.register(&mut self.registry);
         tracing::info!(%addr, "serving webhooks");
 
-        let (client, watching) = (self.client.clone(), self.watching.clone());
-        let (stopped, readiness) = (self.stopped(), self.readiness.clone());
-        let own_namespace = options.target.namespace.clone();
-        self.parts.spawn(async move {
-            let admission = ::admission::Admission::new(client.clone(), metrics);
+        let admission = ::admission::Admission::new(self.client.clone(), metrics);
+        let (client, watching, readiness) =
+            (self.client.clone(), self.watching.clone(), self.readiness.clone());
+        let (stopped, given_up) = (self.stopped(), self.stopped());
+        let drain = Duration::from_secs(options.drain_seconds);
+        let begin = async move {
+            definitions::established(&watching).await?;
+            let serving = certificate.first(&client).await?;
+            readiness.one_is_ready();
+            anyhow::Ok((certificate, serving, watching))
+        };
+        let serve = async move {
+            let (mut certificate, serving, watching) = tokio::select! {
+                begun = begin => begun?,
+                () = given_up => return Ok(()),
+            };
             let claims = admission.clone();
-            let install = async {
-                definitions::established(&watching).await?;
-                let install = || ::admission::install(&client, &target, serving.ca_pem(), &own_namespace);
-                definitions::patiently(install).await?;
-                readiness.one_is_ready();
-                claims.watch(watching.clone()).await;
-                anyhow::bail!("the watch of claims ended")
-            };
-            let served = tokio::select! {
-                served = ::admission::serve(admission, listener, &serving, stopped) => served,
-                failed = install => failed,
-            };
-            ("admission", served)
-        });
+            tokio::select! {
+                served = ::admission::serve(admission, listener, &serving, stopped, drain) => served,
+                failed = certificate.replace(&serving) => failed,
+                () = claims.watch(watching) => bail!("the watch of claims ended"),
+            }
+        };
+        self.parts.spawn(async move { ("admission", serve.await) });
         Ok(())
     }
 
-    /// Until a part ends, or SIGTERM or SIGINT; then the others finish what they have begun.
+    /// Until a part ends, or SIGTERM or SIGINT; then the others finish what they have begun. Health is told to the last.
     async fn run(mut self) -> anyhow::Result<()> {
         let registry = std::mem::take(&mut self.registry);
-        let health = health::serve(self.common.listen, self.readiness.clone(), registry, self.stopped());
-        self.parts.spawn(async move { ("health", health.await) });
+        let (over, is_over) = oneshot::channel::<()>();
+        let health = health::serve(self.common.listen, self.readiness.clone(), registry, async {
+            drop(is_over.await);
+        });
+        let mut health = tokio::spawn(health);
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let first = tokio::select! {
+        let mut result = Ok(());
+        let mut next = tokio::select! {
             first = self.parts.join_next() => first,
+            ended = &mut health => {
+                return ended.context("the health server panicked")?.context("the health server ended");
+            }
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,
         };
         tracing::info!("stopping");
+        self.readiness.stops();
         self.stop.send_replace(true);
-        let mut result = Ok(());
-        let mut next = first;
         loop {
             if let Some(ended) = next {
                 let (part, ended) = ended.context("a part of the process panicked")?;
@@ -175,9 +278,12 @@ impl Process {
             }
             next = self.parts.join_next().await;
             if next.is_none() {
-                return result;
+                break;
             }
         }
+        drop(over);
+        let _ = timeout(LAST_ANSWERS, health).await;
+        result
     }
 }
 

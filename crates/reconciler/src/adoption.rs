@@ -92,6 +92,27 @@ impl Adoption {
         }
     }
 
+    /// Takes in what an answer to somebody else showed: it comes before the watch tells. One that comes after the
+    /// claim's end is found out when the claim is looked at.
+    pub fn learn(&mut self, outcome: &Outcome) {
+        if let Outcome::Claim(claim) = outcome {
+            self.put_claim(claim);
+        }
+    }
+
+    /// In place of [`Adoption::poll`] while another process leads: what was told is known, and not to be looked at.
+    pub fn stand_by(&mut self, now: Duration) {
+        self.now = now;
+        self.dirty = Dirty::default();
+    }
+
+    /// This process leads from now on: all claims are to be looked at.
+    pub fn lead(&mut self) {
+        let mut claims: Vec<_> = self.claims.keys().cloned().collect();
+        claims.sort_unstable();
+        claims.into_iter().for_each(|key| self.dirty.push(key));
+    }
+
     /// When [`Adoption::poll`] has something to do even if nothing is told before.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.schedule.next()

@@ -200,10 +200,13 @@ impl Server {
         let lowest = Spot::slot_of(port, 0);
         let stands = std::iter::once(Spot::whole(port)).chain(self.slots(port).map(|it| it.spot));
         let mut stands = stands.filter(|spot| self.hostports.contains_key(spot));
-        // Nobody who asks for a slot is handed the number itself, though the class was of another scope once.
+        // Nobody who asks for a slot is handed the number itself, or one of a block, though the class was of another
+        // scope once.
         let handed = |spot: &Spot| {
-            let holder = self.hostports.get(spot).and_then(|it| it.holder.as_ref());
-            holder.is_some_and(|holder| holder.key != claim.key)
+            self.hostports.get(spot).is_some_and(|it| {
+                let others = it.holder.as_ref().is_some_and(|holder| holder.key != claim.key);
+                others || it.block.is_some()
+            })
         };
         let there = stands.find(|spot| self.is_free(claim, class, *spot) && !handed(spot));
         let made = || self.may_have(class, lowest).ok().and_then(|()| self.free_slot(claim, class, port));

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use e2e::devcluster::Options;
 
 use crate::round::{Round, Subject};
 
@@ -35,6 +36,10 @@ struct Args {
     /// Rounds of each kind of pods, taken in turns, each on a cluster of its own.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// Give kube-controller-manager the limits that it has by default (20 requests a second, 5 ReplicaSets at a time)
+    /// instead of those of a test cluster (500 and 20).
+    #[arg(long)]
+    default_limits: bool,
     /// How many claims are bound at last, in a cluster of their own; 0 leaves that out.
     #[arg(long, default_value_t = 100_000)]
     claims: usize,
@@ -50,6 +55,20 @@ impl Args {
     /// How many pods each Deployment has.
     fn replicas(&self) -> usize {
         self.pods / self.deployments
+    }
+
+    fn cluster(&self) -> Options {
+        let limits = [
+            "--kube-api-qps=20",
+            "--kube-api-burst=30",
+            "--concurrent-deployment-syncs=5",
+            "--concurrent-replicaset-syncs=5",
+        ];
+        let limits = limits.iter().filter(|_| self.default_limits);
+        Options {
+            controller_manager_args: limits.map(|&limit| limit.to_owned()).collect(),
+            ..Options::default()
+        }
     }
 }
 

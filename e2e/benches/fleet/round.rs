@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use e2e::{
     controlplane::Program,
-    devcluster::{DevCluster, FakeNodes, Options},
+    devcluster::{DevCluster, FakeNodes},
     operator::Operator,
 };
 use kube::Client;
@@ -54,7 +54,7 @@ pub(crate) struct Round {
 }
 
 pub(crate) async fn run(args: &Args, subject: Subject) -> Result<(Running, Round)> {
-    let cluster = DevCluster::start(Options::default()).await?;
+    let cluster = DevCluster::start(args.cluster()).await?;
     let nodes = FakeNodes::reserved("fleet", args.nodes);
     cluster.add_fake_nodes(&nodes).await?;
     let operator = match subject {

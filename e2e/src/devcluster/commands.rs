@@ -85,7 +85,6 @@ pub(super) fn apiserver(endpoint: SocketAddr, services: &str, has_controllers: b
         ("kubelet-client-key", credentials::KUBELET_CLIENT_KEY),
         ("audit-policy-file", AUDIT_POLICY),
         ("audit-log-path", AUDIT_LOG),
-        ("profiling", "false"),
     ]);
     if endpoint.ip().is_loopback() {
         // An Endpoints object may not hold a loopback address, and there are no pods that would use it.

@@ -12,4 +12,4 @@ mod rules;
 mod slow;
 mod storm;
 mod witness;
-mod world;
+pub(crate) mod world;

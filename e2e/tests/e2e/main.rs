@@ -7,6 +7,7 @@ mod examples;
 mod faults;
 mod fleets;
 mod gitops;
+mod install;
 mod life;
 mod node_scope;
 mod nodes;

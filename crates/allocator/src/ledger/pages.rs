@@ -6,26 +6,25 @@ use crate::port::{Port, PortRange};
 const PAGE: usize = 512;
 const PAGES: usize = 65536 / PAGE;
 
-/// At most one value a port.
+/// At most one value a port. No pages at all before the first value.
 #[derive(Clone)]
 pub(super) struct Pages<T>(Vec<Option<Box<[Option<T>; PAGE]>>>);
 
 impl<T: Copy> Pages<T> {
     pub(super) fn new() -> Self {
-        Self(vec![None; PAGES])
+        Self(Vec::new())
     }
 
     pub(super) fn get(&self, port: Port) -> Option<T> {
-        self.0[port.index() / PAGE].as_ref()?[port.index() % PAGE]
+        self.0.get(port.index() / PAGE)?.as_ref()?[port.index() % PAGE]
     }
 
     pub(super) fn insert(&mut self, port: Port, value: T) -> Option<T> {
-        let page = self.0[port.index() / PAGE].get_or_insert_with(|| Box::new([None; PAGE]));
-        page[port.index() % PAGE].replace(value)
+        self.page(port.index() / PAGE)[port.index() % PAGE].replace(value)
     }
 
     pub(super) fn remove(&mut self, port: Port) -> Option<T> {
-        self.0[port.index() / PAGE].as_mut()?[port.index() % PAGE].take()
+        self.0.get_mut(port.index() / PAGE)?.as_mut()?[port.index() % PAGE].take()
     }
 
     pub(super) fn clear(&mut self) {
@@ -36,11 +35,17 @@ impl<T: Copy> Pages<T> {
     pub(super) fn fill(&mut self, range: PortRange, value: T) {
         let (first, last) = (range.start().index(), range.end().index());
         for at in first / PAGE..=last / PAGE {
-            let page = self.0[at].get_or_insert_with(|| Box::new([None; PAGE]));
             let from = first.saturating_sub(at * PAGE);
             let to = (last - at * PAGE).min(PAGE - 1);
-            page[from..=to].fill(Some(value));
+            self.page(at)[from..=to].fill(Some(value));
         }
+    }
+
+    fn page(&mut self, at: usize) -> &mut [Option<T>; PAGE] {
+        if self.0.is_empty() {
+            self.0 = vec![None; PAGES];
+        }
+        self.0[at].get_or_insert_with(|| Box::new([None; PAGE]))
     }
 }
 

@@ -2,7 +2,9 @@
 //! counted for it. A row lives while there is a class or a HostPort of that name. Never here: which number
 //! belongs to whom.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -185,7 +187,7 @@ pub(super) struct ClassTable {
 
 impl ClassTable {
     pub(super) fn new() -> Self {
-        Self { ids: HashMap::new(), rows: Vec::new(), idle: Vec::new() }
+        Self { ids: HashMap::default(), rows: Vec::new(), idle: Vec::new() }
     }
 
     pub(super) fn id(&self, name: &str) -> Option<ClassId> {

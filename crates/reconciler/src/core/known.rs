@@ -10,9 +10,11 @@ mod tenants;
 mod users;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use allocator::{Ledger, Port, Spot};
 
@@ -100,12 +102,12 @@ impl Known {
         Self {
             ledger: Ledger::with_seed(seed),
             touched: Vec::new(),
-            claims: HashMap::new(),
-            hostports: HashMap::new(),
+            claims: HashMap::default(),
+            hostports: HashMap::default(),
             classes: BTreeMap::new(),
-            pods: HashMap::new(),
-            services: HashMap::new(),
-            namespaces: HashMap::new(),
+            pods: HashMap::default(),
+            services: HashMap::default(),
+            namespaces: HashMap::default(),
             quotas: BTreeMap::new(),
             claim_list: Listing::default(),
             hostport_list: Listing::default(),
@@ -118,17 +120,17 @@ impl Known {
             dead_hostports: Graves::default(),
             dead_classes: Graves::default(),
             next: ActionId(0),
-            spots_of: HashMap::new(),
-            named: HashMap::new(),
+            spots_of: HashMap::default(),
+            named: HashMap::default(),
             available: BTreeMap::new(),
-            carriers: HashMap::new(),
+            carriers: HashMap::default(),
             slots: Slots::default(),
-            node_ports: HashMap::new(),
+            node_ports: HashMap::default(),
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
-            assumed: HashMap::new(),
-            counted: HashMap::new(),
-            usage: HashMap::new(),
+            assumed: HashMap::default(),
+            counted: HashMap::default(),
+            usage: HashMap::default(),
         }
     }
 
@@ -243,12 +245,29 @@ impl Known {
         self.touched.push(Touch::Spot(spot));
     }
 
+    /// Touches everything, in an order that does not depend on how it came.
+    pub(super) fn touch_all(&mut self) {
+        let mut spots: Vec<_> = self.hostports.keys().copied().collect();
+        spots.sort_unstable();
+        let mut claims: Vec<_> = self.claims.keys().cloned().collect();
+        claims.sort_unstable();
+        self.touched.push(Touch::Classes);
+        self.touched.extend(self.classes.keys().cloned().map(Touch::ClassStatus));
+        self.touched.extend(spots.into_iter().map(Touch::Spot));
+        self.touched.extend(claims.into_iter().map(Touch::Claim));
+    }
+
     /// Requests from this one on are answered from what is stored now; the oldest not answered yet is this.
     pub(super) fn requests(&mut self, next: ActionId, oldest: ActionId) {
         self.next = next;
         self.dead_claims.close(oldest);
         self.dead_hostports.close(oldest);
         self.dead_classes.close(oldest);
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembers_no_dead(&self) -> bool {
+        self.dead_claims.is_empty() && self.dead_hostports.is_empty() && self.dead_classes.is_empty()
     }
 
     /// Takes a change in.

@@ -17,15 +17,18 @@ mod queue;
 mod release;
 mod restore;
 pub(crate) mod schedule;
+mod standby;
 mod tell;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
-use allocator::Spot;
+use foldhash::HashMap;
+
+use allocator::{Counts, Spot};
 
 use self::{
     binding::Bind,
@@ -156,16 +159,16 @@ impl Core {
             hungry: Dirty::default(),
             queue: Queue::default(),
             binds: 0,
-            claim_jobs: HashMap::new(),
-            notices: HashMap::new(),
-            resting: HashMap::new(),
+            claim_jobs: HashMap::default(),
+            notices: HashMap::default(),
+            resting: HashMap::default(),
             stranded: BTreeSet::new(),
-            spot_jobs: HashMap::new(),
-            locks: HashMap::new(),
-            sightings: HashMap::new(),
+            spot_jobs: HashMap::default(),
+            locks: HashMap::default(),
+            sightings: HashMap::default(),
             lists: Lists::default(),
             class_status: BTreeSet::new(),
-            class_writes: HashMap::new(),
+            class_writes: HashMap::default(),
         }
     }
 
@@ -182,6 +185,12 @@ impl Core {
     /// Every namespace that may have only so many ports of a class: class, namespace, how many it has and may have.
     pub fn limited(&self) -> impl Iterator<Item = (&str, &str, usize, usize)> {
         self.known.limited()
+    }
+
+    /// Every class: what it has, and how many claims wait for it.
+    pub fn classes(&self) -> impl Iterator<Item = (&str, Counts, usize)> {
+        let names = self.known.class_names().map(|name| &**name);
+        names.map(|name| (name, self.known.ledger.counts(name), self.queue.len(name)))
     }
 
     /// Requests under way.

@@ -1,9 +1,11 @@
 //! Claims that wait: for any numbers of a class, for certain ones, or for room in their namespace's quota.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use allocator::{Port, Spot, Waiters};
 

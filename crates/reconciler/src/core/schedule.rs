@@ -2,10 +2,12 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet, VecDeque},
+    collections::{BinaryHeap, VecDeque},
     hash::Hash,
     time::Duration,
 };
+
+use foldhash::HashSet;
 
 /// Things to look at, in the order in which they were first named.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(crate) struct Dirty<T> {
 
 impl<T> Default for Dirty<T> {
     fn default() -> Self {
-        Self { order: VecDeque::new(), members: HashSet::new() }
+        Self { order: VecDeque::new(), members: HashSet::default() }
     }
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Schedule<T> {
 
 impl<T: Ord> Default for Schedule<T> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), members: HashSet::new() }
+        Self { heap: BinaryHeap::new(), members: HashSet::default() }
     }
 }
 

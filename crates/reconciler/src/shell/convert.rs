@@ -8,7 +8,7 @@ use crds::{
     Block, ClaimRef, HostPort as ApiHostPort, HostPortClass, HostPortPhase, HostPortSpec, ReuseDelay,
     names::{
         ANNOTATION_DEFAULT_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_PREFERRED_PORT,
-        ANNOTATION_SCALED_WITH, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, LABEL_FOR_OWNER, LABEL_GIVEN, LABEL_MADE,
+        ANNOTATION_SCALED_WITH, LABEL_CLAIM_NAMESPACE, LABEL_CLASS, LABEL_FOR_OWNER, LABEL_MADE,
         LABEL_POD_PORT, MADE_BY_NAME, MADE_FOR_POD, QUOTA_PORTS,
     },
 };
@@ -422,7 +422,7 @@ pub(super) fn adoption_patch(uid: &Uid, version: Version, owners: &[Owner]) -> V
         "uid": &**uid,
         "resourceVersion": version.to_string(),
         "ownerReferences": owners.iter().map(owner).collect::<Vec<_>>(),
-        "labels": { LABEL_FOR_OWNER: null, LABEL_GIVEN: null },
+        "labels": { LABEL_FOR_OWNER: null },
     } })
 }
 

@@ -85,7 +85,10 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 
 impl Inner {
     async fn carry_out(&self, action: Action) -> Outcome {
-        let Ok(_room) = self.room.acquire().await else { return Outcome::Failed("shutting down".to_owned()) };
+        let room = self.room.acquire().await;
+        let (Ok(_room), false) = (room, self.is_abandoned()) else {
+            return Outcome::Failed("nobody waits for it any more".to_owned());
+        };
         let request = name(&action);
         let started = std::time::Instant::now();
         let policy = ExponentialBuilder::default()
@@ -98,7 +101,7 @@ impl Inner {
                 Err(_) => Err(Fault::Silence),
             }
         };
-        let answer = attempt.retry(policy).when(Fault::may_pass).await;
+        let answer = attempt.retry(policy).when(|fault| fault.may_pass() && !self.is_abandoned()).await;
         let outcome = answer.unwrap_or_else(|fault| fault.outcome(&action));
         let labels = Request { request, outcome: outcome.name() };
         self.metrics.requests.get_or_create(&labels).inc();
@@ -107,6 +110,11 @@ impl Inner {
             tracing::warn!(request, error, "no answer from the API server; the request will be repeated");
         }
         outcome
+    }
+
+    /// Nobody hears what comes of it: the lease is lost, another process decides.
+    fn is_abandoned(&self) -> bool {
+        self.outcomes.is_closed()
     }
 
     async fn request(&self, action: &Action) -> Result<Outcome, Fault> {

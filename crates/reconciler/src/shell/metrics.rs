@@ -1,5 +1,6 @@
-//! What the controller measures of itself. No object names as labels, but for namespaces that have a limit.
+//! What the controller measures. No object names as labels, but those of classes and of namespaces that have a limit.
 
+use allocator::Counts;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -28,6 +29,21 @@ struct Tenant {
     namespace: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Named {
+    class: String,
+}
+
+/// What each class has.
+#[derive(Clone, Debug, Default)]
+struct Classes {
+    capacity: Family<Named, Gauge>,
+    allocated: Family<Named, Gauge>,
+    released: Family<Named, Gauge>,
+    free: Family<Named, Gauge>,
+    waiting: Family<Named, Gauge>,
+}
+
 /// Counters and histograms of the reconciler.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -38,6 +54,7 @@ pub struct Metrics {
     pub(super) frees: Counter,
     used: Family<Tenant, Gauge>,
     limits: Family<Tenant, Gauge>,
+    classes: Classes,
 }
 
 impl Metrics {
@@ -52,6 +69,7 @@ impl Metrics {
             frees: Counter::default(),
             used: Family::default(),
             limits: Family::default(),
+            classes: Classes::default(),
         };
         let registry = registry.sub_registry_with_prefix("hostport");
         registry.register(
@@ -77,7 +95,46 @@ impl Metrics {
             "How many it may have: maxPerNamespace, or the lowest of its ResourceQuotas",
             metrics.limits.clone(),
         );
+        let classes = &metrics.classes;
+        for (name, help, gauge) in [
+            ("class_capacity", "Ports that a class may hand out", &classes.capacity),
+            ("class_allocated", "Ports of a class that claims hold", &classes.allocated),
+            ("class_released", "Ports of a class that rest, or are retained", &classes.released),
+            (
+                "class_free",
+                "Ports that a class can grant now; not told of slots without a limit",
+                &classes.free,
+            ),
+            ("class_waiting", "Claims that wait for a port of a class", &classes.waiting),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         metrics
+    }
+
+    /// What each class has, and how many claims wait for it.
+    pub(super) fn classes<'a>(&self, all: impl Iterator<Item = (&'a str, Counts, usize)>) {
+        let Classes { capacity, allocated, released, free, waiting } = &self.classes;
+        [capacity, allocated, released, free, waiting].into_iter().for_each(Family::clear);
+        for (class, counts, line) in all {
+            let class = Named { class: class.to_owned() };
+            let set = |family: &Family<Named, Gauge>, value: usize| {
+                family.get_or_create(&class).set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            set(allocated, counts.allocated);
+            set(released, counts.released);
+            set(waiting, line);
+            if !counts.unlimited {
+                set(capacity, counts.capacity);
+                set(free, counts.free);
+            }
+        }
+    }
+
+    /// Nothing is known of classes and namespaces by a process that does not lead.
+    pub(super) fn forget(&self) {
+        self.classes(std::iter::empty());
+        self.limited(std::iter::empty());
     }
 
     /// What `kubectl describe quota` cannot show: class, namespace, how many ports it has and may have.

@@ -30,8 +30,11 @@ use crate::{
 
 /// How many of what waits is taken in before the core is asked again.
 const BATCH: usize = 1024;
+/// How long it sleeps if nothing is to be done.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Ways to the API server. They differ in how long silence on a connection is borne: a watch may have nothing to say.
+#[derive(Clone)]
 pub struct Clients {
     /// For watches and their first lists.
     pub watches: Client,
@@ -41,7 +44,8 @@ pub struct Clients {
 
 /// Runs the reconciler until `shutdown` resolves or something that it cannot go on without fails.
 ///
-/// `ready` is told once every kind has been listed.
+/// `ready` is told once every kind has been listed. Until `lead` resolves it only watches, so that it can begin with
+/// what it knows. Dropped, it begins no request any more.
 ///
 /// # Errors
 /// The API server's store went back in time, or a task of ours died.
@@ -50,6 +54,7 @@ pub async fn run(
     config: Config,
     metrics: Metrics,
     ready: impl FnOnce() + Send,
+    lead: impl Future<Output = ()> + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let start = Instant::now();
@@ -69,20 +74,29 @@ pub async fn run(
     let mut ready = Some(ready);
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tokio::pin!(shutdown);
+    let mut leads = false;
+    metrics.forget();
+    tokio::pin!(lead, shutdown);
     loop {
         let deadlines = core.next_deadline().into_iter().chain(adoption.next_deadline());
-        let deadline = deadlines.min().unwrap_or(Duration::from_secs(3600));
+        let deadline = deadlines.min().filter(|_| leads).unwrap_or(start.elapsed() + IDLE);
         tokio::select! {
             biased;
             () = &mut shutdown => break,
+            () = &mut lead, if !leads => {
+                leads = true;
+                core.lead();
+                adoption.lead();
+            }
             Some(ended) = tasks.join_next() => {
                 ended.context("a task of the controller panicked")?.context("the controller cannot go on")?;
             }
             Some((id, outcome)) = answered.recv() => {
+                adoption.learn(&outcome);
                 core.done(id, outcome, now());
                 for _ in 0..BATCH {
                     let Ok((id, outcome)) = answered.try_recv() else { break };
+                    adoption.learn(&outcome);
                     core.done(id, outcome, now());
                 }
             }
@@ -96,13 +110,21 @@ pub async fn run(
                     core.observe(event);
                 }
             }
-            _ = second.tick() => metrics.limited(core.limited()),
+            _ = second.tick(), if leads => {
+                metrics.limited(core.limited());
+                metrics.classes(core.classes());
+            }
             () = sleep_until((start + deadline).into()) => {}
         }
         if core.is_ready()
             && let Some(ready) = ready.take()
         {
             ready();
+        }
+        if !leads {
+            core.stand_by();
+            adoption.stand_by(start.elapsed());
+            continue;
         }
         for (id, action) in core.poll(now()) {
             executor.start(id, action);

@@ -6,6 +6,10 @@ use anyhow::Context;
 use clap::Parser;
 use simulator::{Only, Run, Schedule};
 
+/// A schedule makes some thousand small objects and drops them all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plays the core against a model API server, with every fault that the design names, and checks the invariants
 /// after every change.
 ///

@@ -21,10 +21,13 @@ use tokio::sync::Mutex;
 use super::ledger::Ledger;
 
 /// What anything may take, with the machine busy.
-pub(super) const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The user that controllers log in as, so that the audit log tells their writes from ours.
 const CONTROLLER: &str = "controller";
+
+/// Another one, for tests that tell two controllers apart.
+pub(crate) const SECOND: &str = "second";
 
 /// How long a settled cluster must stay without a write.
 const QUIET: Duration = Duration::from_secs(10);
@@ -33,13 +36,13 @@ const QUIET: Duration = Duration::from_secs(10);
 const UNDER_WAY: Duration = Duration::from_secs(3);
 
 /// One control plane, and the right to be the only one.
-pub(super) struct World {
+pub(crate) struct World {
     cluster: DevCluster,
     client: Client,
 }
 
 /// Runs a test in a cluster of its own. The folder with all logs goes when the test has passed.
-pub(super) async fn in_world(name: &str, test: impl AsyncFnOnce(&World) -> Result<()>) -> Result<()> {
+pub(crate) async fn in_world(name: &str, test: impl AsyncFnOnce(&World) -> Result<()>) -> Result<()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     let _turn = TURN.lock().await;
     let dir =
@@ -54,8 +57,9 @@ pub(super) async fn in_world(name: &str, test: impl AsyncFnOnce(&World) -> Resul
 
 impl World {
     async fn start(dir: PathBuf) -> Result<World> {
-        let controller = User { name: CONTROLLER.to_owned(), groups: vec!["system:masters".to_owned()] };
-        let options = Options { dir: Some(dir), users: vec![controller], ..Options::default() };
+        let users = [CONTROLLER, SECOND]
+            .map(|name| User { name: name.to_owned(), groups: vec!["system:masters".to_owned()] });
+        let options = Options { dir: Some(dir), users: users.into(), ..Options::default() };
         let cluster = DevCluster::start(options).await?;
         let client = cluster.client().await?;
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -73,11 +77,11 @@ impl World {
         Ok(World { cluster, client })
     }
 
-    pub(super) fn cluster(&self) -> &DevCluster {
+    pub(crate) fn cluster(&self) -> &DevCluster {
         &self.cluster
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
@@ -92,7 +96,7 @@ impl World {
     }
 
     /// A controller that is ready.
-    pub(super) async fn controller(&self) -> Result<Operator> {
+    pub(crate) async fn controller(&self) -> Result<Operator> {
         let kubeconfig = self.cluster.kubeconfig_of(CONTROLLER).display().to_string();
         self.operator("controller", &kubeconfig).await
     }
@@ -113,7 +117,7 @@ impl World {
     }
 
     /// A class of these ports; `more` goes into its spec.
-    pub(super) async fn class(&self, name: &str, start: u16, end: u16, more: Value) -> Result<()> {
+    pub(crate) async fn class(&self, name: &str, start: u16, end: u16, more: Value) -> Result<()> {
         let mut class = json!({
             "metadata": { "name": name },
             "spec": { "pools": [{ "start": start, "end": end }] },
@@ -126,7 +130,7 @@ impl World {
     }
 
     /// A namespace in which pods can be created.
-    pub(super) async fn namespace(&self, name: &str) -> Result<()> {
+    pub(crate) async fn namespace(&self, name: &str) -> Result<()> {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         Api::all(self.client()).create(&PostParams::default(), &namespace).await?;
@@ -138,7 +142,7 @@ impl World {
         .await
     }
 
-    pub(super) fn claims(&self, namespace: &str) -> Api<HostPortClaim> {
+    pub(crate) fn claims(&self, namespace: &str) -> Api<HostPortClaim> {
         Api::namespaced(self.client(), namespace)
     }
 
@@ -147,19 +151,19 @@ impl World {
     }
 
     /// Makes a claim; its uid.
-    pub(super) async fn claim(&self, namespace: &str, name: &str, class: &str) -> Result<String> {
+    pub(crate) async fn claim(&self, namespace: &str, name: &str, class: &str) -> Result<String> {
         let claim = claim_of(name, class)?;
         let created = self.claims(namespace).create(&PostParams::default(), &claim).await?;
         created.uid().context("the API server gave the claim no uid")
     }
 
-    pub(super) async fn delete_claim(&self, namespace: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete_claim(&self, namespace: &str, name: &str) -> Result<()> {
         self.claims(namespace).delete(name, &DeleteParams::default()).await?;
         Ok(())
     }
 
     /// Waits until the claim is Bound; its port.
-    pub(super) async fn bound(&self, namespace: &str, name: &str) -> Result<u16> {
+    pub(crate) async fn bound(&self, namespace: &str, name: &str) -> Result<u16> {
         eventually(SOON, &format!("claim {namespace}/{name} to be Bound"), || async {
             let claim = self.claims(namespace).get(name).await?;
             port_of(&claim).with_context(|| format!("its status is {:?}", claim.status))
@@ -196,8 +200,13 @@ impl World {
 
     /// Every write of a controller, with the status of its answer.
     fn writes(&self) -> Result<Vec<(String, u64)>> {
+        Ok(self.audited()?.iter().filter_map(write_of_a_controller).collect())
+    }
+
+    /// Every request that the API server has answered.
+    pub(crate) fn audited(&self) -> Result<Vec<Value>> {
         let log = self.cluster.audit_log().context("our own cluster has an audit log")?;
-        Ok(fs::read_to_string(log)?.lines().filter_map(write_of_a_controller).collect())
+        Ok(fs::read_to_string(log)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 }
 
@@ -208,21 +217,20 @@ async fn plain_client(kubeconfig: &Path) -> Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-fn write_of_a_controller(line: &str) -> Option<(String, u64)> {
-    let line: Value = serde_json::from_str(line).ok()?;
+fn write_of_a_controller(line: &Value) -> Option<(String, u64)> {
     let (user, verb) = (line["user"]["username"].as_str()?, line["verb"].as_str()?);
     let is_write = ["create", "update", "patch", "delete", "deletecollection"].contains(&verb);
     let code = line["responseStatus"]["code"].as_u64().unwrap_or_default();
     (user == CONTROLLER && is_write).then(|| (format!("{verb} {}: {code}", line["requestURI"]), code))
 }
 
-pub(super) fn claim_of(name: &str, class: &str) -> Result<HostPortClaim> {
+pub(crate) fn claim_of(name: &str, class: &str) -> Result<HostPortClaim> {
     let claim = json!({ "metadata": { "name": name }, "spec": { "hostPortClassName": class } });
     Ok(serde_json::from_value(claim)?)
 }
 
 /// The port of a Bound claim.
-pub(super) fn port_of(claim: &HostPortClaim) -> Option<u16> {
+pub(crate) fn port_of(claim: &HostPortClaim) -> Option<u16> {
     let status = claim.status.as_ref().filter(|status| status.phase == ClaimPhase::Bound)?;
     status.port.map(crds::Port::get)
 }

@@ -1,9 +1,8 @@
 //! Listings under way, and objects that are known to be gone while others may still tell of them.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    hash::Hash,
-};
+use std::{collections::VecDeque, hash::Hash};
+
+use foldhash::{HashMap, HashSet};
 
 use crate::{
     action::ActionId,
@@ -21,7 +20,7 @@ pub(super) struct Listing<K> {
 
 impl<K> Default for Listing<K> {
     fn default() -> Self {
-        Self { names: HashSet::new(), complete: false, since: ActionId(0) }
+        Self { names: HashSet::default(), complete: false, since: ActionId(0) }
     }
 }
 
@@ -77,7 +76,7 @@ pub(super) struct Graves<K> {
 
 impl<K> Default for Graves<K> {
     fn default() -> Self {
-        Self { keys: HashMap::new(), told: VecDeque::new() }
+        Self { keys: HashMap::default(), told: VecDeque::new() }
     }
 }
 
@@ -102,6 +101,11 @@ impl<K: Hash + Eq> Graves<K> {
         let gone =
             self.keys.iter().filter(|(_, key)| !names.contains(*key)).map(|(uid, _)| (next, uid.clone()));
         self.told.extend(gone);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.told.is_empty()
     }
 
     pub(super) fn close(&mut self, oldest: ActionId) {

@@ -1,10 +1,9 @@
 //! Numbers of which slots stand, and which pods each of these accounts for: a pod carries the number, not a slot, so it
 //! is its claim that tells. Never here: whether a slot may be freed.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use foldhash::HashMap;
 
 use allocator::{Port, Spot};
 use crds::{HostPortPhase, names::label_of_claim};
