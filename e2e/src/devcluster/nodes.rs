@@ -4,11 +4,12 @@
 mod addresses;
 mod cgroups;
 mod config;
+mod making;
 mod network;
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -17,18 +18,15 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node as ApiNode;
 use kube::api::Api;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use super::{DevCluster, User, credentials, fake_nodes};
-use crate::guarded::{self, Guarded};
-use crate::image::{self, StaticProgram};
-use crate::kubelet::{self, NodePrograms};
+use crate::guarded::Guarded;
+use crate::kubelet::NodePrograms;
 use crate::machine::Machine;
 use cgroups::Cgroups;
+use making::Making;
 pub(super) use network::Network;
-use network::{has_own_namespace, run};
-
-const INIT: &str = include_str!("nodes/init.sh");
+use network::run;
 
 /// How long a daemon may take to be back, with the machine busy.
 const BACK: Duration = Duration::from_secs(60);
@@ -48,15 +46,6 @@ pub(super) struct Nodes {
     all: Vec<Node>,
     _cgroups: Cgroups,
     _network: Network,
-}
-
-/// What all nodes have in common.
-struct Common<'a> {
-    machine: Machine,
-    programs: NodePrograms,
-    dir: &'a Path,
-    network: &'a Network,
-    count: u8,
 }
 
 impl DevCluster {
@@ -86,24 +75,21 @@ impl DevCluster {
     /// Starts this many nodes and returns when all are Ready.
     pub(super) async fn start_nodes(&self, network: Network, count: usize) -> Result<Nodes> {
         let start = Instant::now();
-        let common = Common {
+        let making = Making {
             machine: Machine::check()?,
             programs: tokio::task::spawn_blocking(NodePrograms::find_or_build).await??,
             dir: self.dir(),
             network: &network,
             count: u8::try_from(count)?,
         };
-        tokio::task::spawn_blocking({
-            let dir = self.dir().to_owned();
-            move || write_images(&dir)
-        })
-        .await??;
+        let dir = self.dir().to_owned();
+        tokio::task::spawn_blocking(move || making::write_images(&dir)).await??;
 
-        let names: Vec<String> = (1..=common.count).map(|number| common.cgroup(number)).collect();
+        let names: Vec<String> = (1..=making.count).map(|number| making.cgroup(number)).collect();
         let cgroups = Cgroups::create(&names)?;
         let mut all = Vec::new();
-        for number in 1..=common.count {
-            all.push(common.start(number).await.with_context(|| format!("start {}", name(number)))?);
+        for number in 1..=making.count {
+            all.push(making.start(number).await.with_context(|| format!("start {}", name(number)))?);
         }
         network.route_services(1).await?;
         let nodes = Nodes { all, _cgroups: cgroups, _network: network };
@@ -207,77 +193,6 @@ impl Drop for Node {
     }
 }
 
-impl Common<'_> {
-    async fn start(&self, number: u8) -> Result<Node> {
-        let (name, addresses) = (name(number), self.network.addresses());
-        let address = addresses.node(number);
-        let home = self.dir.join(&name);
-        self.furnish(&home, number)?;
-
-        let mut command = guarded::command("unshare");
-        command.args(["--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["--propagation", "private", "--", "/bin/sh", "-c", INIT]).current_dir(&home);
-        command.env("NODE_NAME", &name).env("NODE_ADDRESS", address.to_string());
-        command.env("NODE_GATEWAY", addresses.host().to_string());
-        super::remove_proxies(&mut command);
-        let process = Guarded::spawn(&name, command, self.dir.join(format!("{name}.log")))?;
-        has_own_namespace(&process).await?;
-        self.network.connect(number, process.pid()).await?;
-        Ok(Node { name, address, process })
-    }
-
-    /// Fills the folder of a node.
-    fn furnish(&self, home: &Path, number: u8) -> Result<()> {
-        let (name, addresses) = (name(number), self.network.addresses());
-        let address = addresses.node(number).to_string();
-        // What an earlier cluster has left.
-        if home.exists() {
-            fs::remove_dir_all(home).with_context(|| format!("remove {}", home.display()))?;
-        }
-        for dir in ["bin", "cni", "images", "lib", "log"] {
-            fs::create_dir_all(home.join(dir))?;
-        }
-        for program in kubelet::PROGRAMS {
-            same_file(&self.programs.dir().join(program), &home.join("bin").join(program))?;
-        }
-        for image in IMAGES {
-            same_file(&self.dir.join(image), &home.join("images").join(image))?;
-        }
-        for (file, from) in [
-            ("ca.crt", credentials::CA_CERT.to_owned()),
-            ("kubelet.kubeconfig", credentials::kubeconfig_name(&user(number).name)),
-            ("kube-proxy.kubeconfig", credentials::kubeconfig_name(credentials::KUBE_PROXY)),
-        ] {
-            fs::copy(self.dir.join(from), home.join(file))?;
-        }
-
-        let others = (1..=self.count).filter(|other| *other != number);
-        let routes = others.map(|other| format!("{} {}\n", addresses.pods_of(other), addresses.node(other)));
-        let json = |value: &Value| value.to_string();
-        for (file, content) in [
-            ("routes", routes.collect()),
-            // There is no DNS.
-            ("resolv.conf", "nameserver 127.0.0.1\n".to_owned()),
-            ("containerd.toml", config::containerd(&self.machine.plugins)),
-            ("cni/node.conflist", json(&config::cni(addresses, number))),
-            ("kubelet.yaml", json(&config::kubelet(&address, &self.cgroup(number)))),
-            ("kube-proxy.yaml", json(&config::kube_proxy(addresses, &address, &name))),
-        ] {
-            fs::write(home.join(file), content)?;
-        }
-        Ok(())
-    }
-
-    /// The name of a node's control groups, which no other cluster has.
-    fn cgroup(&self, number: u8) -> String {
-        format!(
-            "hostport{}{}",
-            self.network.addresses().prefix().trim_start_matches("10").replace('.', "-"),
-            number
-        )
-    }
-}
-
 /// Users for the nodes, one each, and for the kube-proxies.
 pub(super) fn users(count: usize) -> Vec<User> {
     let mut users: Vec<User> = (1..=count as u8).map(user).collect();
@@ -297,29 +212,10 @@ pub(super) fn check(count: usize) -> Result<()> {
     Machine::check().map(drop)
 }
 
-const IMAGES: [&str; 2] = ["pause.tar", "echo.tar"];
-
-/// The images that every node has: what holds a pod, and what tests and examples run.
-fn write_images(dir: &Path) -> Result<()> {
-    let echo = StaticProgram { package: "echo", profile: "quick" }.build()?;
-    for (image, file) in [image::pause(&[config::PAUSE]), image::echo()].iter().zip(IMAGES) {
-        image.write(&echo, &dir.join(file))?;
-    }
-    Ok(())
-}
-
 fn name(number: u8) -> String {
     format!("node-{number}")
 }
 
 fn user(number: u8) -> User {
     User { name: format!("system:node:{}", name(number)), groups: vec!["system:nodes".to_owned()] }
-}
-
-/// The file under another name, a copy where a link cannot be.
-fn same_file(from: &Path, to: &PathBuf) -> Result<()> {
-    if fs::hard_link(from, to).is_err() {
-        fs::copy(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
-    }
-    Ok(())
 }
