@@ -27,6 +27,10 @@ lint:
 crds:
     cargo run --package hostport -- crds --dir crds
 
+# Writes the chart's generated files and the plain manifests anew
+chart *ARGS:
+    cargo chart {{ ARGS }}
+
 # A control plane to play with: `just devcluster up`, in another terminal `just devcluster down` (up --nodes 2: with nodes)
 devcluster *ARGS="up":
     cargo devcluster {{ ARGS }}

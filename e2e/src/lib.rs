@@ -1,15 +1,18 @@
 //! A real control plane, end-to-end scenarios and benchmarks.
 //!
-//! `controlplane` finds or builds the Kubernetes binaries and `kwok` what plays nodes, `devcluster` starts and stops them, `shared` gives each test
-//! its own namespace in one cluster, `operator` runs the binary under test. Nothing here is part of the product.
+//! `controlplane` finds or builds the Kubernetes binaries, `kwok` what plays nodes and `helm` what installs the chart;
+//! `devcluster` starts and stops them, `shared` gives each test its own namespace in one cluster, `operator` runs the binary
+//! under test. Nothing here is part of the product.
 
 mod cargo;
+pub mod chart;
 mod cli;
 pub mod controlplane;
 pub mod devcluster;
 mod eventually;
 mod gobuild;
 mod guarded;
+pub mod helm;
 pub mod image;
 pub mod kubelet;
 pub mod kwok;

@@ -121,6 +121,14 @@ pub async fn print(cluster: &DevCluster, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// The same for what needs no cluster.
+pub async fn printed(args: &[&str]) -> Result<String> {
+    let output = tokio::process::Command::new(binary().await?).args(args).output().await?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "hostport {} failed: {complaint}", args.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Waits as long as the operator lives.
 async fn until<T, F, Fut>(process: &Guarded, what: &str, mut condition: F) -> Result<T>
 where

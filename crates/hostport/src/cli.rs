@@ -74,6 +74,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Ask health addresses until each answers 200, as `helm test` does; say what they answer.
+    Probe {
+        /// As http://hostport-admission:8080/readyz; plain HTTP, with a port.
+        #[arg(required = true, value_name = "URL")]
+        urls: Vec<String>,
+        /// How many seconds it may take, for all of them.
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        timeout: u64,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

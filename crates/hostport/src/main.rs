@@ -8,10 +8,11 @@ mod election;
 mod health;
 mod leadership;
 mod logging;
+mod probe;
 mod roles;
 mod serving;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tokio::runtime::Builder;
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         cli::Command::Crds { dir } => definitions::print(dir.as_deref()),
         cli::Command::Webhooks { target } => definitions::print_webhooks(&target),
+        cli::Command::Probe { urls, timeout } => {
+            run(Builder::new_current_thread(), probe::run(urls, Duration::from_secs(timeout)))
+        }
         cli::Command::Adopt(options) => run(Builder::new_current_thread(), adopt::run(options)),
         cli::Command::Cleanup(options) => run(Builder::new_current_thread(), cleanup::run(options)),
         // One thread: what the controller waits for is the API server, and a thread's memory is not free.

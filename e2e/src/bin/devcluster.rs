@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use e2e::controlplane::Binaries;
 use e2e::devcluster::{self, DevCluster, FakeNodes, Options};
+use e2e::helm::Helm;
 use e2e::kubelet::NodePrograms;
 use e2e::kwok::Kwok;
 use e2e::machine::Machine;
@@ -63,6 +64,9 @@ struct Build {
     /// Also build kwok, which plays fake nodes; it prints one more folder
     #[arg(long)]
     fake_nodes: bool,
+    /// Also build Helm; it prints one more folder
+    #[arg(long)]
+    helm: bool,
 }
 
 #[derive(clap::Args)]
@@ -93,6 +97,9 @@ fn build(build: &Build) -> Result<()> {
     println!("{}", Binaries::find_or_build()?.dir().display());
     if build.fake_nodes {
         println!("{}", Kwok::find_or_build()?.dir().display());
+    }
+    if build.helm {
+        println!("{}", Helm::find_or_build()?.dir().display());
     }
     if build.nodes {
         println!("{}", NodePrograms::find_or_build()?.dir().display());

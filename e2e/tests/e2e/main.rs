@@ -3,6 +3,7 @@
 mod admission;
 mod api;
 mod binding;
+mod chart;
 mod examples;
 mod faults;
 mod fleets;
