@@ -21,8 +21,9 @@ const AT_ONCE: usize = 16;
 /// A claim that is clean must stay so for this time: a controller that led a moment ago may still be at work.
 const CALM: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
-/// For how long controllers stand by: time enough to delete them.
-const STAND_BY: Duration = Duration::from_secs(300);
+/// For how long controllers stand by afterwards: time enough to delete them, and not long for those of a new
+/// installation.
+const STAND_BY: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(options: CleanupOptions) -> anyhow::Result<()> {
     let config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
@@ -61,11 +62,29 @@ async fn clean(
     namespace: &str,
     done: &mut BTreeSet<(String, String)>,
 ) -> anyhow::Result<()> {
+    hold_lease(client, namespace).await;
+    let hold_on = async {
+        loop {
+            sleep(STAND_BY / 3).await;
+            hold_lease(client, namespace).await;
+        }
+    };
+    tokio::select! {
+        cleaned = strip_all(client, done) => cleaned,
+        never = hold_on => never,
+    }
+}
+
+/// Has controllers stand by from now on.
+async fn hold_lease(client: &Client, namespace: &str) {
     if let Err(error) = election::take_away(client, namespace, STAND_BY).await {
         eprintln!(
             "hostport: the Lease cannot be taken ({error}); a controller that runs may put the finalizer back"
         );
     }
+}
+
+async fn strip_all(client: &Client, done: &mut BTreeSet<(String, String)>) -> anyhow::Result<()> {
     let mut calm_since = Instant::now();
     while calm_since.elapsed() < CALM {
         let protected = protected(client).await.context("list the claims")?;

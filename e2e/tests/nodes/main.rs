@@ -3,6 +3,7 @@
 
 mod left;
 mod ports;
+mod story;
 mod talk;
 mod world;
 
