@@ -243,8 +243,11 @@ impl DevCluster {
         let start = Instant::now();
         let dir = self.home.path().to_owned();
         commands::remove_store(&dir)?;
-        let at_nodes = network.map(|network| network.addresses());
-        let usual = at_nodes.map_or(Ipv4Addr::LOCALHOST, |addresses| addresses.host());
+        let at_nodes = network.map(Network::addresses);
+        let usual = match at_nodes {
+            Some(addresses) => addresses.host(),
+            None => Ipv4Addr::LOCALHOST,
+        };
         let address = options.bind_address.unwrap_or(IpAddr::V4(usual));
         let endpoint = (address, free_port(address)?).into();
         let services = at_nodes.map_or_else(Services::default, |addresses| Services {

@@ -9,7 +9,7 @@ mod server;
 mod values;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{chart, helm::Helm};
@@ -25,7 +25,7 @@ fn values_files() -> Result<Vec<PathBuf>> {
 }
 
 /// The objects that the chart renders to with these values.
-fn rendered(values: &PathBuf) -> Result<Vec<Value>> {
+fn rendered(values: &Path) -> Result<Vec<Value>> {
     let helm = Helm::find_or_build()?;
     let values = values.display().to_string();
     chart::objects(&chart::template(&helm, &["--values", &values])?).with_context(|| values.clone())
