@@ -21,8 +21,8 @@ const AT_ONCE: usize = 16;
 /// A claim that is clean must stay so for this time: a controller that led a moment ago may still be at work.
 const CALM: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
-/// For how long controllers stand by: time enough to delete them.
-const STAND_BY: Duration = Duration::from_secs(300);
+/// For how long controllers stand by: time enough to delete them, and no longer than one who installs anew may wait.
+const STAND_BY: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(options: CleanupOptions) -> anyhow::Result<()> {
     let config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;

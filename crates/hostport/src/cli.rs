@@ -59,7 +59,7 @@ pub(crate) enum Command {
     ///
     /// The last step before hostport leaves a cluster: nobody would take it off any more. The Helm chart does it by itself
     /// when it is uninstalled. Claims, ports and pods stay as they are; a controller that is installed later goes on with
-    /// them. Controllers that run with --leader-elect stand by meanwhile and for five minutes more: their Lease is taken.
+    /// them. Controllers that run with --leader-elect stand by meanwhile and for a minute more: their Lease is taken.
     /// It may be repeated at any time.
     #[command(after_help = CLEANUP_EXAMPLE)]
     Cleanup(CleanupOptions),
