@@ -75,7 +75,7 @@ impl Admission {
     }
 }
 
-/// The webhooks as a service, for [`serve`](crate::serve) and for tests without TLS.
+/// The webhooks as a service, for [`serve`](crate::serve()) and for tests without TLS.
 pub fn router(admission: Admission) -> Router {
     Router::new()
         .route(PATH_MUTATE, post(mutate_pods))
