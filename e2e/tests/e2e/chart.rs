@@ -4,6 +4,7 @@ mod features;
 mod installed;
 mod objects;
 mod policies;
+mod releases;
 mod rights;
 mod server;
 mod values;
