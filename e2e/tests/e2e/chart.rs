@@ -10,7 +10,7 @@ mod server;
 mod values;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{chart, helm::Helm};
@@ -26,7 +26,7 @@ fn values_files() -> Result<Vec<PathBuf>> {
 }
 
 /// The objects that the chart renders to with these values.
-fn rendered(values: &PathBuf) -> Result<Vec<Value>> {
+fn rendered(values: &Path) -> Result<Vec<Value>> {
     let helm = Helm::find_or_build()?;
     let values = values.display().to_string();
     chart::objects(&chart::template(&helm, &["--values", &values])?).with_context(|| values.clone())
@@ -34,7 +34,7 @@ fn rendered(values: &PathBuf) -> Result<Vec<Value>> {
 
 /// The same with each of the values files, and its name.
 fn all_rendered() -> Result<Vec<(String, Vec<Value>)>> {
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     values_files()?.iter().map(|file| Ok((name(file), rendered(file)?))).collect()
 }
 

@@ -51,7 +51,7 @@ const ALLOWED: [(&str, Change); 6] = [
     ("a plain pod", |_| {}),
     ("an init container", |pod| init(pod)["runAsNonRoot"] = json!(true)),
     ("NET_BIND_SERVICE", |pod| {
-        context(pod)["capabilities"] = json!({"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]})
+        context(pod)["capabilities"] = json!({"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]});
     }),
     ("RuntimeDefault", |pod| of_pod(pod)["seccompProfile"] = json!({"type": "RuntimeDefault"})),
     ("a safe sysctl", |pod| {
