@@ -4,6 +4,7 @@ mod features;
 mod installed;
 mod objects;
 mod policies;
+mod releases;
 mod rights;
 mod server;
 mod values;
@@ -33,7 +34,7 @@ fn rendered(values: &Path) -> Result<Vec<Value>> {
 
 /// The same with each of the values files, and its name.
 fn all_rendered() -> Result<Vec<(String, Vec<Value>)>> {
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     values_files()?.iter().map(|file| Ok((name(file), rendered(file)?))).collect()
 }
 

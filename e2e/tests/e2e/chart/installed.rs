@@ -100,7 +100,7 @@ impl Installed {
         let mut env = vec![("KUBECONFIG", kubeconfig.as_str())];
         if part == "controller" {
             // Renewed while tests run: what that needs is used, too, and no pod is refused for it.
-            env.extend([("HOSTPORT_CA_LIFETIME", "90s"), ("HOSTPORT_CERTIFICATE_LIFETIME", "45s")]);
+            env.extend([("HOSTPORT_CA_LIFETIME", "180s"), ("HOSTPORT_CERTIFICATE_LIFETIME", "90s")]);
         }
         self.operators.push(Operator::start(&self.cluster, &args, &env).await?);
         Ok(())
