@@ -13,7 +13,7 @@ use std::{
 };
 
 use crds::{
-    HostPortClaim, HostPortClaimSpec,
+    HostPortClaim, HostPortClaimSpec, Port,
     names::{
         ANNOTATION_GIVEN, ANNOTATION_PREFERRED_PORT, ANNOTATION_SCALED_WITH, LABEL_FOR_OWNER, LABEL_MADE,
         MADE_BY_NAME, MADE_FOR_POD,
@@ -77,13 +77,18 @@ struct GivenUp {
 struct Given {
     name: String,
     uid: String,
+    /// What it was made for.
+    spec: HostPortClaimSpec,
+    preferred: Option<Port>,
     /// To how many pods it was given before.
     before: u32,
 }
 
-/// The claims of one pod that are there now because of it.
-#[derive(Debug, Default)]
-pub(crate) struct Making {
+/// The claims of one pod that are there now because of it. Those that are the pod's alone are given up when this is
+/// dropped, for the next of its owner, unless they are kept.
+pub(crate) struct Making<'a> {
+    maker: &'a Maker,
+    namespace: &'a str,
     owner: String,
     /// Given to this pod by this admission.
     given: Vec<Given>,
@@ -91,14 +96,23 @@ pub(crate) struct Making {
     pub(crate) hopeful: bool,
 }
 
-impl Making {
-    pub(crate) fn of(pod: &Pod, user: &str) -> Self {
-        Self { owner: owner_key(pod, user), ..Self::default() }
-    }
-
+impl Making<'_> {
     /// No other pod has this claim, or had it.
     pub(crate) fn gives(&self, claim: &str) -> bool {
-        self.given.iter().any(|given| given.name == claim)
+        self.given.iter().any(|given| given.name == claim && given.before == 0)
+    }
+
+    /// The pod is let through.
+    pub(crate) fn keep(mut self) {
+        self.given.clear();
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        for claim in self.given.drain(..) {
+            self.maker.give_up(&self.owner, self.namespace, claim);
+        }
     }
 }
 
@@ -114,7 +128,7 @@ impl Maker {
         plan: &mut Plan,
         pod: &Pod,
         asking: Asking<'_>,
-        making: &mut Making,
+        making: &mut Making<'_>,
     ) -> Result<(), Stop> {
         for make in plan.makes.clone() {
             match &make.kind {
@@ -128,18 +142,18 @@ impl Maker {
         Ok(())
     }
 
-    /// This pod is refused: the claims are there for the next of its owner.
-    pub(crate) fn give_up(&self, namespace: &str, making: Making) {
-        let (at, namespace) = (Instant::now(), namespace.to_owned());
-        let given_up =
-            making.given.into_iter().map(|claim| GivenUp { at, namespace: namespace.clone(), claim });
-        if given_up.len() > 0 {
-            self.recent().entry(making.owner).or_default().given_up.extend(given_up);
-        }
+    /// For one pod, of which nothing is made yet.
+    pub(crate) fn begin<'a>(&'a self, pod: &Pod, user: &str, namespace: &'a str) -> Making<'a> {
+        Making { maker: self, namespace, owner: owner_key(pod, user), given: Vec::new(), hopeful: false }
+    }
+
+    fn give_up(&self, owner: &str, namespace: &str, claim: Given) {
+        let given_up = GivenUp { at: Instant::now(), namespace: namespace.to_owned(), claim };
+        self.recent().entry(owner.to_owned()).or_default().given_up.push(given_up);
     }
 
     /// A claim that stays: made if nobody has made it.
-    async fn by_name(&self, make: &Make, asking: Asking<'_>, making: &mut Making) -> Result<(), Stop> {
+    async fn by_name(&self, make: &Make, asking: Asking<'_>, making: &mut Making<'_>) -> Result<(), Stop> {
         let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), asking.namespace);
         let name = &make.claim;
         let Some(found) = within(format!("HostPortClaim {name:?}"), api.get_opt(name)).await? else {
@@ -149,7 +163,7 @@ impl Maker {
             self.create(&api, &claim_of(make, name, None)).await?;
             return Ok(());
         };
-        if found.labels().contains_key(LABEL_MADE) && said(&found).is_none() {
+        if found.labels().contains_key(LABEL_MADE) && may_be_bound_soon(&found) {
             let class = self.classes.class_of(asking.namespace, make).await?;
             making.hopeful |= has_free_ports(&class, make.count);
         }
@@ -162,7 +176,7 @@ impl Maker {
         make: &Make,
         pod: &Pod,
         asking: Asking<'_>,
-        making: &mut Making,
+        making: &mut Making<'_>,
     ) -> Result<String, Stop> {
         let api: Api<HostPortClaim> = Api::namespaced(self.client.clone(), asking.namespace);
         if !make.is_unnamed() {
@@ -172,7 +186,7 @@ impl Maker {
                 return Ok(make.claim.clone()); // The API server calls again after other webhooks.
             }
         }
-        if let Some(claim) = self.take_over(&api, make, asking.namespace, making).await? {
+        if let Some(claim) = self.take_over(&api, make, making).await? {
             return Ok(claim);
         }
         let class = self.classes.class_of(asking.namespace, make).await?;
@@ -186,7 +200,8 @@ impl Maker {
             let claim = claim_of(make, &name, Some(&making.owner));
             if let Some(uid) = self.create(&api, &claim).await? {
                 self.recent().entry(making.owner.clone()).or_default().made.push_back(Instant::now());
-                making.given.push(Given { name: name.clone(), uid, before: 0 });
+                let (spec, preferred) = (spec_of(make), make.preferred);
+                making.given.push(Given { name: name.clone(), uid, spec, preferred, before: 0 });
                 return Ok(name);
             }
         }
@@ -198,10 +213,9 @@ impl Maker {
         &self,
         api: &Api<HostPortClaim>,
         make: &Make,
-        namespace: &str,
-        making: &mut Making,
+        making: &mut Making<'_>,
     ) -> Result<Option<String>, Stop> {
-        while let Some(mut given) = self.given_up(&making.owner, namespace) {
+        while let Some(mut given) = self.given_up(making, make) {
             given.before += 1;
             let metadata = json!({
                 "uid": given.uid, "annotations": { ANNOTATION_GIVEN: given.before.to_string() },
@@ -209,26 +223,30 @@ impl Maker {
             let (params, patch) = (PatchParams::default(), Patch::Merge(json!({ "metadata": metadata })));
             let what = format!("HostPortClaim {:?}", given.name);
             match within(what, api.patch(&given.name, &params, &patch)).await {
-                Ok(claim) if fits(&claim, make) => {
+                Ok(claim) if fits(&claim, make) && is_on_its_way(&claim) => {
                     let name = given.name.clone();
                     making.given.push(given);
-                    let waits = |reason| reason == "WaitingForController";
-                    making.hopeful |= said(&claim).is_none() && claim.ready_reason().is_none_or(waits);
+                    making.hopeful |= may_be_bound_soon(&claim);
                     return Ok(Some(name));
                 }
                 Ok(_) => {}
                 Err(error) if error.is_code(&[404, 409, 422]) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    making.given.push(given); // For the next try.
+                    return Err(error.into());
+                }
             }
         }
         Ok(None)
     }
 
-    /// One of them gets it.
-    fn given_up(&self, owner: &str, namespace: &str) -> Option<Given> {
-        let mut recent = self.recent();
-        let given_up = &mut recent.get_mut(owner)?.given_up;
-        let found = given_up.iter().rposition(|given_up| given_up.namespace == namespace)?;
+    /// Of those that were made for the same wish; of two that ask one gets it.
+    fn given_up(&self, making: &Making<'_>, make: &Make) -> Option<Given> {
+        let (spec, mut recent) = (spec_of(make), self.recent());
+        let given_up = &mut recent.get_mut(&making.owner)?.given_up;
+        let found = given_up.iter().rposition(|GivenUp { namespace, claim, .. }| {
+            namespace == making.namespace && claim.spec == spec && claim.preferred == make.preferred
+        })?;
         Some(given_up.swap_remove(found).claim)
     }
 
@@ -287,6 +305,11 @@ fn is_on_its_way(claim: &HostPortClaim) -> bool {
         && label(LABEL_FOR_OWNER).is_some()
         && claim.owner_references().is_empty()
         && claim.metadata.deletion_timestamp.is_none()
+}
+
+/// It is not bound, and nothing is said against it.
+fn may_be_bound_soon(claim: &HostPortClaim) -> bool {
+    said(claim).is_none() && claim.ready_reason().is_none_or(|reason| reason == "WaitingForController")
 }
 
 /// The claim was made for the same wish.

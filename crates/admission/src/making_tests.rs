@@ -149,9 +149,9 @@ fn asking() -> Asking<'static> {
 }
 
 /// What one admission makes: the claim's name, and what it did.
-async fn made(maker: &Maker, pod: &Pod) -> Result<(String, Making), String> {
+async fn begun<'a>(maker: &'a Maker, pod: &Pod) -> Result<(String, Making<'a>), String> {
     let mut plan = Plan::of(pod).unwrap();
-    let mut making = Making::of(pod, "system:serviceaccount:kube-system:replicaset-controller");
+    let mut making = maker.begin(pod, "system:serviceaccount:kube-system:replicaset-controller", "shop");
     match maker.make(&mut plan, pod, asking(), &mut making).await {
         Ok(()) => Ok((plan.makes[0].claim.clone(), making)),
         Err(Stop::Refused(refusal)) => Err(refusal.to_string()),
@@ -159,13 +159,26 @@ async fn made(maker: &Maker, pod: &Pod) -> Result<(String, Making), String> {
     }
 }
 
+/// The pod is let through: the claim's name, and whether it was worth a wait.
+async fn made(maker: &Maker, pod: &Pod) -> Result<(String, bool), String> {
+    let (name, making) = begun(maker, pod).await?;
+    let hopeful = making.hopeful;
+    making.keep();
+    Ok((name, hopeful))
+}
+
+/// The pod is refused: the claim's name.
+async fn refused(maker: &Maker, pod: &Pod) -> String {
+    begun(maker, pod).await.unwrap().0
+}
+
 #[tokio::test]
 async fn a_claim_of_a_pod_alone_is_given_to_it() {
     let store = Store::with_class(5);
 
-    let (name, making) = made(&store.maker(), &own()).await.unwrap();
+    let (name, hopeful) = made(&store.maker(), &own()).await.unwrap();
 
-    assert!(name.starts_with("echo-") && name.len() > 9 && making.hopeful, "{name}");
+    assert!(name.starts_with("echo-") && name.len() > 9 && hopeful, "{name}");
     let claim = store.claims().remove(0);
     assert!(is_on_its_way(&claim));
     assert_eq!(claim.labels()[LABEL_FOR_OWNER], "rs-1");
@@ -178,8 +191,7 @@ async fn the_next_try_of_a_refused_owner_takes_the_claim_over() {
     let maker = store.maker();
 
     for _ in 0..100 {
-        let (_, making) = made(&maker, &own()).await.unwrap();
-        maker.give_up("shop", making);
+        refused(&maker, &own()).await;
     }
 
     assert_eq!(store.claims().len(), 1);
@@ -190,36 +202,79 @@ async fn the_next_try_of_a_refused_owner_takes_the_claim_over() {
 async fn a_claim_that_was_given_up_and_removed_is_not_missed() {
     let store = Store::with_class(5);
     let maker = store.maker();
-    let (gone, making) = made(&maker, &own()).await.unwrap();
-    maker.give_up("shop", making);
+    let gone = refused(&maker, &own()).await;
     store.0.lock().unwrap().claims.clear();
 
-    let (name, making) = made(&maker, &own()).await.unwrap();
+    let (name, hopeful) = made(&maker, &own()).await.unwrap();
 
-    assert!(name != gone && making.hopeful);
+    assert!(name != gone && hopeful);
 }
 
 #[tokio::test]
 async fn a_claim_that_was_bound_meanwhile_needs_no_wait() {
     let store = Store::with_class(5);
     let maker = store.maker();
-    let (name, making) = made(&maker, &own()).await.unwrap();
-    maker.give_up("shop", making);
+    let name = refused(&maker, &own()).await;
     store.edit(&name, |claim| {
         claim["status"] = json!({"phase": "Bound", "port": 9000, "observedGeneration": 1});
     });
 
-    let (again, making) = made(&maker, &own()).await.unwrap();
+    let (again, hopeful) = made(&maker, &own()).await.unwrap();
 
-    assert!(again == name && !making.hopeful);
+    assert!(again == name && !hopeful);
+}
+
+#[tokio::test]
+async fn a_pod_with_two_wishes_takes_over_what_was_made_for_each() {
+    let store = Store::with_class(50);
+    let maker = store.maker();
+    let both = pod(&json!({
+        "class.hostport.io/web": "games", "class.hostport.io/rtp": "games", "count.hostport.io/rtp": "10",
+    }));
+
+    for _ in 0..5 {
+        refused(&maker, &both).await;
+    }
+
+    let mut counts: Vec<_> = store.claims().into_iter().map(|claim| claim.spec.count).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 10]);
+}
+
+#[tokio::test]
+async fn a_claim_that_somebody_has_adopted_meanwhile_is_not_taken_over() {
+    let store = Store::with_class(5);
+    let maker = store.maker();
+    let name = refused(&maker, &own()).await;
+    store.edit(&name, |claim| {
+        claim["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "Pod", "name": "echo-1", "uid": "p-1"}]);
+    });
+
+    assert_ne!(made(&maker, &own()).await.unwrap().0, name);
+}
+
+#[tokio::test]
+async fn a_claim_by_name_that_says_why_it_is_not_bound_is_not_waited_for() {
+    let store = Store::with_class(5);
+    let maker = store.maker();
+    let named = pod(&json!({"claim.hostport.io/web": "shop-web", "class.hostport.io/web": "games"}));
+    assert!(made(&maker, &named).await.unwrap().1);
+    store.edit("shop-web", |claim| {
+        claim["status"] = json!({"phase": "Pending", "observedGeneration": 1, "conditions": [{
+            "type": "Ready", "status": "False", "reason": "QuotaExceeded", "message": "m",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]});
+    });
+
+    assert!(!made(&maker, &named).await.unwrap().1);
 }
 
 #[tokio::test]
 async fn of_two_that_take_over_at_once_one_gets_it() {
     let store = Store::with_class(5);
     let maker = store.maker();
-    let (first, making) = made(&maker, &own()).await.unwrap();
-    maker.give_up("shop", making);
+    let first = refused(&maker, &own()).await;
 
     let pod = own();
     let both = futures::join!(made(&maker, &pod), made(&maker, &pod));
@@ -326,9 +381,7 @@ async fn a_claim_by_name_is_made_once_and_found_again() {
     let named = pod(&json!({"claim.hostport.io/web": "shop-web", "class.hostport.io/web": "games"}));
 
     for _ in 0..3 {
-        let (name, making) = made(&maker, &named).await.unwrap();
-        assert_eq!(name, "shop-web");
-        maker.give_up("shop", making);
+        assert_eq!(refused(&maker, &named).await, "shop-web");
     }
 
     let claims = store.claims();

@@ -224,20 +224,15 @@ impl Inner {
         let mut plan = Plan::of(pod)?;
         targets(pod, &plan)?;
         let asking = asking(request, pod)?;
-        let mut making = Making::of(pod, request.user());
+        // Given up as it is dropped, also when the time is up.
+        let mut making = self.maker.begin(pod, request.user(), asking.namespace);
         // I7: a dry run makes nothing.
-        let made = match asking.dry_run || plan.makes.is_empty() {
-            true => Ok(()),
-            false => self.maker.make(&mut plan, pod, asking, &mut making).await,
-        };
-        let judged = match made {
-            Ok(()) => self.decide(request, pod, &plan, asking, &making).await,
-            Err(stop) => Err(stop),
-        };
-        if judged.is_err() {
-            self.maker.give_up(asking.namespace, making);
+        if !asking.dry_run && !plan.makes.is_empty() {
+            self.maker.make(&mut plan, pod, asking, &mut making).await?;
         }
-        judged
+        let changed = self.decide(request, pod, &plan, asking, &making).await?;
+        making.keep();
+        Ok(changed)
     }
 
     async fn decide(
@@ -246,14 +241,14 @@ impl Inner {
         pod: &Pod,
         plan: &Plan,
         asking: Asking<'_>,
-        making: &Making,
+        making: &Making<'_>,
     ) -> Judged {
         let draft = Draft::new(&request.object, pod, plan)?;
         let claims = plan.claims();
         let known = self.lookup.known();
         let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
         if let Some(wait) = &mut wait {
-            wait.turn(known.all_say(asking.namespace, &claims), || known.last_bound()).await;
+            wait.pause(known.all_say(asking.namespace, &claims)).await;
         }
         loop {
             let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
@@ -267,6 +262,9 @@ impl Inner {
                 wait = self.waits.begin();
             }
             let Some(wait) = &mut wait else { return Err(refusal.into()) };
+            if let Some(bound) = known.last_bound().filter(|_| making.hopeful) {
+                wait.goes_on(bound);
+            }
             if !wait.pause(known.all_say(asking.namespace, &claims)).await {
                 return Err(refusal.into());
             }
@@ -279,7 +277,7 @@ impl Inner {
         &self,
         namespace: &str,
         plan: &Plan,
-        making: &Making,
+        making: &Making<'_>,
         standings: &Standings,
     ) -> Result<(), Stop> {
         for used in plan.uses.iter().filter(|used| !making.gives(&used.claim)) {

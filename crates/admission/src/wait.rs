@@ -4,8 +4,8 @@
 //!
 //! Waiting is listening to the watch of claims, and reading again, in growing steps, in case that it is silent: at most
 //! 32 waits with at most 16 reads each. A claim that admission has just made is read when the watch tells of it, and
-//! at the end. While claims are being bound its turn comes, and to refuse the pod would only make more work: then the
-//! wait is longer.
+//! every half second. While claims are being bound its turn comes, and to refuse the pod would only make more work:
+//! then the wait is longer, as long as the claim says no reason why it is not bound.
 
 use std::{sync::Arc, time::Duration};
 
@@ -89,18 +89,9 @@ impl Wait {
         true
     }
 
-    /// Of a claim that admission made: pauses until it is `told`, or until `bound` says that no claim was bound lately,
-    /// whosever it is.
-    pub(crate) async fn turn(&mut self, told: impl Future<Output = ()>, bound: impl Fn() -> Option<Instant>) {
-        let mut told = std::pin::pin!(told);
-        while tokio::time::timeout_at(self.until, &mut told).await.is_err() {
-            let until =
-                bound().map_or(self.until, |bound| (bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
-            if until <= self.until {
-                break;
-            }
-            self.until = until;
-        }
+    /// A claim was bound at that time, whosever it is: one that admission made is waited for longer.
+    pub(crate) fn goes_on(&mut self, bound: Instant) {
+        self.until = self.until.max((bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
     }
 }
 
@@ -137,10 +128,9 @@ mod tests {
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        wait.turn(pending(), || None).await;
+        while wait.pause(pending()).await {}
 
         assert_eq!(start.elapsed(), LONGEST_MADE);
-        assert!(!wait.pause(pending()).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,11 +138,15 @@ mod tests {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
-        waits.begin_made().unwrap().turn(pending(), || Some(Instant::now())).await;
-        assert_eq!(start.elapsed(), LONGEST_BUSY);
+        let mut wait = waits.begin_made().unwrap();
+        let mut reads = 0;
+        while wait.pause(pending()).await {
+            reads += 1;
+            wait.goes_on(Instant::now());
+        }
 
-        waits.begin_made().unwrap().turn(pending(), || Some(start)).await;
-        assert_eq!(start.elapsed(), LONGEST_BUSY + LONGEST_MADE);
+        assert_eq!(start.elapsed(), LONGEST_BUSY);
+        assert!(reads <= 11, "{reads} reads");
     }
 
     #[tokio::test(start_paused = true)]
@@ -160,7 +154,7 @@ mod tests {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
-        waits.begin_made().unwrap().turn(ready(()), || None).await;
+        assert!(waits.begin_made().unwrap().pause(ready(())).await);
 
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
