@@ -72,10 +72,12 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 topologySpreadConstraints:
-{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+{{- /* Not every cluster has zones. */}}
+{{- range $key, $when := dict "kubernetes.io/hostname" $of.topologySpread "topology.kubernetes.io/zone" "ScheduleAnyway" }}
 - topologyKey: {{ $key }}
   maxSkew: 1
-  whenUnsatisfiable: {{ $of.topologySpread }}
+  whenUnsatisfiable: {{ $when }}
+  nodeTaintsPolicy: Honor
   labelSelector:
     matchLabels: {{- include "hostport.selector" $ | nindent 6 }}
   matchLabelKeys: [pod-template-hash]

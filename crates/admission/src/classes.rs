@@ -78,7 +78,7 @@ impl Classes {
         Ok(class.clone())
     }
 
-    /// A refusal is never founded on what was read before.
+    /// That there is no free port, or too few at once, is never said on what was read before.
     async fn named(
         &self,
         api: &Api<HostPortClass>,

@@ -109,7 +109,7 @@ impl Election {
     }
 
     async fn read(&mut self) {
-        match timeout(self.candidate.patience(), self.leases.get_opt(LEASE)).await {
+        match timeout(self.candidate.patience(self.now()), self.leases.get_opt(LEASE)).await {
             Ok(Ok(lease)) => self.candidate.saw(lease, self.now()),
             Ok(Err(error)) => self.failed(&error),
             Err(_) => self.candidate.failed(self.now()),
@@ -119,7 +119,7 @@ impl Election {
     async fn write(&mut self) {
         let begun = self.now();
         let lease = self.candidate.taken(LEASE, Timestamp::now());
-        match timeout(self.candidate.patience(), self.store(&lease)).await {
+        match timeout(self.candidate.patience(self.now()), self.store(&lease)).await {
             Ok(Ok(stored)) => self.candidate.wrote(stored, begun, self.now()),
             Ok(Err(Error::Api(status)))
                 if matches!(status.code, 404 | 409) && lease_is_stale(&status, &lease) =>
@@ -147,7 +147,7 @@ impl Election {
     async fn leave(&mut self) {
         for _ in 0..2 {
             let Some(lease) = self.candidate.left() else { return };
-            match timeout(self.candidate.patience(), self.store(&lease)).await {
+            match timeout(self.candidate.patience(self.now()), self.store(&lease)).await {
                 Ok(Ok(_)) => return tracing::info!(lease = LEASE, "the Lease is given back"),
                 Ok(Err(error)) => tracing::debug!(%error, "the Lease is not given back yet"),
                 Err(_) => {}

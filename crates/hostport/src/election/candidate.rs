@@ -55,8 +55,16 @@ impl Candidate {
     }
 
     /// How long a request may take, and how long to wait after one that failed.
-    pub(crate) fn patience(&self) -> Duration {
-        self.duration / 3
+    pub(crate) fn patience(&self, now: Duration) -> Duration {
+        let third = self.duration / 3;
+        // Who leads must hear in time that it does not any more.
+        self.end().map_or(third, |end| third.min(end.saturating_sub(now)))
+    }
+
+    /// When we lead no more, unless the Lease is renewed. Others count from when they saw the renewal, which is later than
+    /// when it was begun.
+    fn end(&self) -> Option<Duration> {
+        self.renewed.map(|renewed| renewed + self.duration - self.duration / 6)
     }
 
     pub(crate) fn step(&self, now: Duration) -> Step {
@@ -64,9 +72,7 @@ impl Candidate {
             true => step,
             false => Step::Wait(time),
         };
-        if let Some(renewed) = self.renewed {
-            // Others count from when they saw the renewal, which is later than when it was begun.
-            let end = renewed + self.duration - self.duration / 6;
+        if let (Some(renewed), Some(end)) = (self.renewed, self.end()) {
             if now >= end {
                 return Step::Lose;
             }

@@ -165,3 +165,13 @@ fn a_term_that_begins_counts_and_one_that_goes_on_does_not() {
     assert_eq!(first.acquire_time, second.acquire_time);
     assert_ne!(first.renew_time, second.renew_time);
 }
+
+#[test]
+fn who_leads_waits_for_no_answer_past_the_end_of_its_lead() {
+    assert_eq!(one().patience(at(0)), at(1_000));
+    let leader = leader();
+
+    assert_eq!(leader.patience(at(1_000)), at(1_000));
+    assert_eq!(leader.patience(at(2_450)), at(50));
+    assert_eq!(leader.step(at(2_500)), Step::Lose);
+}
