@@ -1,10 +1,20 @@
-//! What the API server says to the rendered objects.
+//! What the API server says to the rendered objects, on a cluster without any other hostport: an operator that runs outside
+//! has webhooks of these names, with a URL.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{chart, shared::TestEnv};
+use e2e::chart;
+use e2e::devcluster::{DevCluster, Options};
 use serde_json::{Value, json};
 
+use super::installed::apply;
 use super::{all_rendered, kind};
+
+async fn with_namespace() -> Result<DevCluster> {
+    let cluster = DevCluster::start(Options::default()).await?;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": chart::NAMESPACE}});
+    apply(&cluster, &[namespace]).await?;
+    Ok(cluster)
+}
 
 /// Kinds of others that the chart can make objects of: here only that they exist, their fields are not checked.
 fn stub(group: &str, version: &str, kind: &str) -> Value {
@@ -27,16 +37,15 @@ fn stub(group: &str, version: &str, kind: &str) -> Value {
 
 #[tokio::test]
 async fn the_api_server_takes_all_objects_of_every_values_file() -> Result<()> {
-    let env = TestEnv::new("chart").await?;
+    let cluster = with_namespace().await?;
     let stubs = [
         stub("cert-manager.io", "v1", "Issuer"),
         stub("cert-manager.io", "v1", "Certificate"),
         stub("monitoring.coreos.com", "v1", "ServiceMonitor"),
         stub("monitoring.coreos.com", "v1", "PrometheusRule"),
     ];
-    let stubs: String = stubs.iter().map(|stub| format!("---\n{stub}\n")).collect();
-    env.apply(&stubs).await?;
-    env.kubectl(&[
+    apply(&cluster, &stubs).await?;
+    let wait = [
         "wait",
         "--for=condition=Established",
         "crd",
@@ -44,9 +53,9 @@ async fn the_api_server_takes_all_objects_of_every_values_file() -> Result<()> {
         "certificates.cert-manager.io",
         "servicemonitors.monitoring.coreos.com",
         "prometheusrules.monitoring.coreos.com",
-    ])
-    .await?;
-    let _ = env.kubectl(&["create", "namespace", chart::NAMESPACE]).await;
+    ];
+    let output = cluster.kubectl(wait).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     for (file, objects) in tokio::task::spawn_blocking(all_rendered).await?? {
         let yaml: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
@@ -60,7 +69,7 @@ async fn the_api_server_takes_all_objects_of_every_values_file() -> Result<()> {
             "-f",
             "-",
         ];
-        let output = env.cluster().kubectl_with_input(args, &yaml).await?;
+        let output = cluster.kubectl_with_input(args, &yaml).await?;
 
         let (said, complaint) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -73,12 +82,11 @@ async fn the_api_server_takes_all_objects_of_every_values_file() -> Result<()> {
 
 #[tokio::test]
 async fn the_api_server_takes_the_plain_manifests() -> Result<()> {
-    let env = TestEnv::new("plain").await?;
+    let cluster = with_namespace().await?;
     let folder = chart::repository("config/default").display().to_string();
-    let _ = env.kubectl(&["create", "namespace", chart::NAMESPACE]).await;
 
     let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", &folder];
-    let output = env.cluster().kubectl(args).await?;
+    let output = cluster.kubectl(args).await?;
 
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{complaint}");
