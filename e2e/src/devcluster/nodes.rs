@@ -58,8 +58,9 @@ impl DevCluster {
     pub async fn restart_kubelet(&self, node: &Node) -> Result<()> {
         let leases: Api<Lease> = Api::namespaced(self.client().await?, "kube-node-lease");
         let renewed = async || {
-            let lease = leases.get(&node.name).await?;
-            anyhow::Ok(lease.spec.and_then(|spec| spec.renew_time).map(|time| time.0))
+            // A node may be Ready a moment before its first lease.
+            let lease = leases.get_opt(&node.name).await?;
+            anyhow::Ok(lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0))
         };
         let old = node.daemon("kubelet").await?;
         node.run(&["kill", "-9", &old]).await?;
