@@ -30,10 +30,8 @@ pub(crate) struct Saying {
 #[derive(Default)]
 pub(crate) struct Known {
     sayings: Mutex<Sayings>,
-    /// Each time something was told.
-    told: watch::Sender<()>,
-    /// When a claim was last seen to be Bound that was not before.
-    bound: Mutex<Option<Instant>>,
+    /// Each time something was told: when a claim was last seen to be Bound that was not before.
+    told: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -51,7 +49,7 @@ impl Known {
 
     /// When the last claim was bound, whosever it is, as far as the watch has told.
     pub(crate) fn last_bound(&self) -> Option<Instant> {
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.told.borrow()
     }
 
     /// Until all these claims have been seen Bound and living: for ever, if the watch is silent.
@@ -82,19 +80,18 @@ impl Known {
     pub(crate) fn apply(&self, change: watcher::Event<HostPortClaim>) {
         let mut sayings = self.sayings();
         let Sayings { by_name, listed } = &mut *sayings;
+        let mut bound = None;
         match change {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(claim) => _ = put(listed, &claim),
             watcher::Event::InitDone => *by_name = std::mem::take(listed),
             watcher::Event::Apply(claim) => {
-                if put(by_name, &claim) {
-                    *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                }
+                bound = put(by_name, &claim).then(Instant::now);
             }
             watcher::Event::Delete(claim) => remove(by_name, &claim),
         }
         drop(sayings);
-        self.told.send_replace(());
+        self.told.send_modify(|last| *last = bound.or(*last));
     }
 
     fn sayings(&self) -> MutexGuard<'_, Sayings> {
