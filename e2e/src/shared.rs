@@ -166,10 +166,7 @@ impl TestEnv {
     /// The same with this for its standard input.
     pub async fn run(&self, args: &[&str], input: &str) -> Result<String> {
         let args_here = [&["--namespace", &self.namespace], args].concat();
-        let output = self.cluster.kubectl_with_input(args_here, input).await?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {} failed: {}", args.join(" "), complaint.trim_end());
-        Ok(String::from_utf8(output.stdout)?)
+        self.cluster.run_kubectl(&args_here, input).await
     }
 }
 

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kube::Client;
-use prometheus_parse::{Scrape, Value};
+
+use crate::samples;
 
 const WAITED: &str = "apiserver_admission_webhook_admission_duration_seconds";
 
 /// Prints means over all calls of the run, those of the warm-up too.
 pub(crate) async fn print(client: &Client) -> Result<()> {
-    let text = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
-    let lines = text.lines().map(|line| Ok(line.to_owned()));
     let mut waits = BTreeMap::<String, (f64, f64)>::new();
-    for sample in Scrape::parse(lines)?.samples {
-        let (Value::Untyped(value) | Value::Counter(value) | Value::Gauge(value)) = sample.value else {
-            continue;
-        };
+    for (sample, value) in samples::read(client).await? {
         let label = |label: &str| sample.labels.get(label).unwrap_or_default();
         let (seconds, calls) = waits.entry(format!("{} ({})", label("name"), label("type"))).or_default();
         match sample.metric.strip_prefix(WAITED) {

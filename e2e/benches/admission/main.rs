@@ -3,6 +3,8 @@
 
 mod calls;
 mod empty;
+#[path = "../bind/samples.rs"]
+mod samples;
 
 use std::{
     process::{Child, Command, Stdio},

@@ -20,9 +20,10 @@ use kube::{
         watcher::{self, watcher},
     },
 };
-use prometheus_parse::{Scrape, Value};
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
+
+use crate::samples;
 
 const CLASS: &str = "bench";
 const NAMESPACE: &str = "default";
@@ -139,10 +140,7 @@ pub(crate) struct Writes(f64);
 
 impl Writes {
     pub(crate) async fn read(client: &Client) -> Result<Self> {
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        let text = client.request_text(request).await?;
-        let lines = text.lines().map(|line| Ok(line.to_owned()));
-        let counted = Scrape::parse(lines)?.samples.into_iter().filter(|sample| {
+        let counted = samples::read(client).await?.into_iter().filter(|(sample, _)| {
             let is = |label: &str, among: &[&str]| {
                 sample.labels.get(label).is_some_and(|value| among.contains(&value))
             };
@@ -150,11 +148,7 @@ impl Writes {
                 && is("verb", &["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"])
                 && is("resource", &["hostports", "hostportclaims", "hostportclasses", "events"])
         });
-        let counted = counted.map(|sample| match sample.value {
-            Value::Counter(count) | Value::Untyped(count) | Value::Gauge(count) => count,
-            Value::Histogram(_) | Value::Summary(_) => 0.0,
-        });
-        Ok(Self(counted.sum()))
+        Ok(Self(counted.map(|(_, count)| count).sum()))
     }
 
     pub(crate) fn since(&self, earlier: &Writes) -> Self {

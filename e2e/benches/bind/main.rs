@@ -4,6 +4,7 @@
 mod load;
 mod null;
 mod process;
+mod samples;
 mod usage;
 
 use std::time::{Duration, Instant};

@@ -5,6 +5,8 @@
 mod claims;
 mod proof;
 mod round;
+#[path = "../bind/samples.rs"]
+mod samples;
 #[path = "../bind/usage.rs"]
 mod usage;
 mod workload;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use kube::Client;
-use prometheus_parse::{Scrape, Value};
+
+use crate::samples;
 
 /// How many of each: `POST pods`, `PATCH pods/status`.
 #[derive(Clone, Debug)]
@@ -12,11 +13,8 @@ pub(crate) struct Writes(BTreeMap<String, f64>);
 
 impl Writes {
     pub(crate) async fn read(client: &Client) -> Result<Writes> {
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        let text = client.request_text(request).await?;
-        let lines = text.lines().map(|line| Ok(line.to_owned()));
         let mut writes = BTreeMap::new();
-        for sample in Scrape::parse(lines)?.samples {
+        for (sample, count) in samples::read(client).await? {
             let label = |label: &str| sample.labels.get(label).unwrap_or_default();
             let is_write =
                 matches!(label("verb"), "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE" | "DELETECOLLECTION");
@@ -26,9 +24,7 @@ impl Writes {
             }
             let slash = if label("subresource").is_empty() { "" } else { "/" };
             let what = format!("{} {}{slash}{}", label("verb"), label("resource"), label("subresource"));
-            if let Value::Counter(count) | Value::Untyped(count) | Value::Gauge(count) = sample.value {
-                *writes.entry(what).or_default() += count;
-            }
+            *writes.entry(what).or_default() += count;
         }
         Ok(Writes(writes))
     }

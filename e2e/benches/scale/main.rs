@@ -4,6 +4,8 @@
 #[path = "../bind/load.rs"]
 mod load;
 mod restart;
+#[path = "../bind/samples.rs"]
+mod samples;
 mod state;
 #[path = "../bind/usage.rs"]
 mod usage;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::{Output, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::io::AsyncWriteExt;
 
@@ -47,6 +47,14 @@ impl DevCluster {
         };
         let ((), output) = tokio::join!(write, child.wait_with_output());
         output.context("wait for kubectl")
+    }
+
+    /// The same: what it printed, or an error with what it complained about.
+    pub async fn run_kubectl(&self, args: &[&str], input: &str) -> Result<String> {
+        let output = self.kubectl_with_input(args, input).await?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {} failed: {}", args.join(" "), complaint.trim_end());
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     fn kubectl_command(&self) -> tokio::process::Command {

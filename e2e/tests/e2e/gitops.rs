@@ -34,9 +34,7 @@ async fn server_side_apply_by_another_manager_meets_no_conflict() -> Result<()> 
     let apply = async |manager: &str| {
         let manager = format!("--field-manager={manager}");
         let args = ["-n", world.ns(), "apply", "--server-side", &manager, "-f", "-"];
-        let output = world.env.cluster().kubectl_with_input(args, &files).await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        world.env.cluster().run_kubectl(&args, &files).await.map(drop)
     };
 
     apply("argocd-controller").await?;

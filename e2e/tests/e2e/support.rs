@@ -107,10 +107,7 @@ impl World {
 
     /// kubectl without a namespace, for files that name their own.
     pub async fn kubectl_here(&self, args: &[&str]) -> Result<String> {
-        let output = self.env.cluster().kubectl(args).await?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {} failed: {complaint}", args.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
+        self.env.cluster().run_kubectl(args, "").await
     }
 
     /// Waits until `look` gives something.

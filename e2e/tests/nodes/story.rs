@@ -257,10 +257,7 @@ impl Story {
     }
 
     async fn kubectl(&self, args: &[&str]) -> Result<String> {
-        let output = self.cluster.kubectl(args).await?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {} failed: {complaint}", args.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
+        self.cluster.run_kubectl(args, "").await
     }
 
     /// helm for our release and chart.

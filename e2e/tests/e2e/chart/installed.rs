@@ -50,9 +50,7 @@ pub async fn with_chart() -> Result<DevCluster> {
 /// Writes a kubeconfig with a token of the ServiceAccount.
 pub async fn log_in(cluster: &DevCluster, account: &str) -> Result<()> {
     let args = ["create", "token", account, "--duration=3h", "-n", chart::NAMESPACE];
-    let output = cluster.kubectl(args).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let token = String::from_utf8(output.stdout)?;
+    let token = cluster.run_kubectl(&args, "").await?;
     let mut kubeconfig: Value = serde_yaml_ng::from_str(&fs::read_to_string(cluster.kubeconfig())?)?;
     kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
     fs::write(cluster.kubeconfig_of(account), kubeconfig.to_string())?;
@@ -62,9 +60,7 @@ pub async fn log_in(cluster: &DevCluster, account: &str) -> Result<()> {
 /// `kubectl apply` as admin.
 pub async fn apply(cluster: &DevCluster, objects: &[Value]) -> Result<()> {
     let yaml: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
-    let output = cluster.kubectl_with_input(["apply", "-f", "-"], &yaml).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    cluster.run_kubectl(&["apply", "-f", "-"], &yaml).await.map(drop)
 }
 
 impl Installed {
@@ -126,8 +122,7 @@ impl Installed {
         ] {
             let port = |index| json!({"op": "replace", "path": format!("/webhooks/{index}/clientConfig/service/port"), "value": port});
             let patch = Value::from((0..webhooks).map(port).collect::<Vec<Value>>()).to_string();
-            let output = self.cluster.kubectl(["patch", kind, name, "--type=json", "-p", &patch]).await?;
-            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            self.cluster.run_kubectl(&["patch", kind, name, "--type=json", "-p", &patch], "").await?;
         }
         Ok(())
     }

@@ -19,9 +19,8 @@ async fn helm(cluster: &DevCluster, args: &[&str]) -> Result<String> {
 }
 
 async fn get(cluster: &DevCluster, args: &[&str]) -> Result<Value> {
-    let output = cluster.kubectl([&["get", "-o", "json"], args].concat()).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let said = cluster.run_kubectl(&[&["get", "-o", "json"], args].concat(), "").await?;
+    Ok(serde_json::from_str(&said)?)
 }
 
 #[tokio::test]
@@ -40,8 +39,7 @@ async fn an_upgrade_keeps_the_ca_and_an_uninstall_keeps_definitions_and_claims()
         json!({"webhooks": [{"name": "pods.hostport.io", "clientConfig": {"caBundle": ca}}]}).to_string();
     let args =
         ["patch", webhook[0], webhook[1], "--type=strategic", "--field-manager=hostport", "-p", &patch];
-    let output = cluster.kubectl(args).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.run_kubectl(&args, "").await?;
 
     let upgrade =
         ["upgrade", "hostport", &dir, "-n", chart::NAMESPACE, "--set", "webhooks.timeoutSeconds=15"];

@@ -54,8 +54,7 @@ async fn the_api_server_takes_all_objects_of_every_values_file() -> Result<()> {
         "servicemonitors.monitoring.coreos.com",
         "prometheusrules.monitoring.coreos.com",
     ];
-    let output = cluster.kubectl(wait).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.run_kubectl(&wait, "").await?;
 
     for (file, objects) in tokio::task::spawn_blocking(all_rendered).await?? {
         let yaml: String = objects.iter().map(|object| format!("---\n{object}\n")).collect();
@@ -86,11 +85,8 @@ async fn the_api_server_takes_the_plain_manifests() -> Result<()> {
     let folder = chart::repository("config/default").display().to_string();
 
     let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-k", &folder];
-    let output = cluster.kubectl(args).await?;
+    let said = cluster.run_kubectl(&args, "").await?;
 
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{complaint}");
-    let said = String::from_utf8(output.stdout)?;
     ensure!(said.contains("deployment.apps/hostport-admission"), "{said}");
     ensure!(
         !said.contains("hostport-cleanup") && !said.contains("hostport-test"),

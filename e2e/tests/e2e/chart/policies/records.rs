@@ -121,11 +121,8 @@ async fn a_released_number_is_set_free_as_the_runbook_says() -> Result<()> {
             dora.delete(&number, &DeleteParams::default()).await?;
         } else {
             // As in the runbook, by the very words.
-            let output = installed
-                .cluster
-                .kubectl(["--as=dora", "patch", "hp", &number, "--type=json", "-p", patch])
-                .await?;
-            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let args = ["--as=dora", "patch", "hp", &number, "--type=json", "-p", patch];
+            installed.cluster.run_kubectl(&args, "").await?;
             installed.host_port(port, "Available").await?;
         }
     }
