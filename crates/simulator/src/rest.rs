@@ -213,7 +213,7 @@ impl Server {
         let expected: &[&str] = match there.or_else(made) {
             Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
             Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
-            None if self.other_form_stands(lowest) || self.waits_for_calm(claim, class, lowest) => {
+            None if self.other_form_stands(lowest) || self.waits_for_calm(claim, class, port) => {
                 &["PortTaken"]
             }
             None => match self.may_have(class, lowest) {
@@ -337,13 +337,14 @@ impl Server {
         !stands || self.strangers(spot.port()).all(own)
     }
 
-    /// The slot stands and is Available: the claim gets it, whatever the class hands out by now, when the pods of its
-    /// namespace have ended that keep it.
-    fn waits_for_calm(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
-        let its =
-            |it: &HostPort| it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
-        let ready = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none() && its(it));
-        ready && !self.is_foreign(spot, &claim.key.namespace) && !self.is_calm(claim, spot)
+    /// A slot of the number stands and is Available: the claim gets it, whatever the class hands out by now, when the
+    /// pods of its namespace have ended that keep it.
+    fn waits_for_calm(&self, claim: &Claim, class: &Class, port: Port) -> bool {
+        self.slots(port).any(|it| {
+            let its = it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
+            let ready = it.holder.is_none() && its && !self.is_foreign(it.spot, &claim.key.namespace);
+            ready && !self.is_calm(claim, it.spot)
+        })
     }
 
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
@@ -404,7 +405,7 @@ impl Server {
                 claim.wanted_spot().is_none()
                     && class.scope != Scope::Cluster
                     && (self.slots(port).any(|it| self.is_free(claim, class, it.spot))
-                        || self.waits_for_calm(claim, class, Spot::slot_of(port, 0)))
+                        || self.waits_for_calm(claim, class, port))
             };
             claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });

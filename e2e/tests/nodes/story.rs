@@ -97,14 +97,18 @@ impl Story {
         self.answers("both", "second").await
     }
 
-    /// Its successor binds what is claimed from now on.
+    /// It finishes what it began and gives up the Lease; its successor binds what is claimed from then on.
     async fn the_leader_is_deleted(&self) -> Result<()> {
         let leader = self.leader().await?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), OURS);
         pods.delete(&leader, &DeleteParams::default()).await?;
+        eventually(SOON, "a successor", async || {
+            ensure!(self.leader().await? != leader, "{leader} still leads");
+            Ok(())
+        })
+        .await?;
 
         self.claim("after-the-leader").await?;
-        ensure!(self.leader().await? != leader, "{leader} still leads");
         Ok(())
     }
 

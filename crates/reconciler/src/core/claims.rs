@@ -292,6 +292,7 @@ impl Core {
                 }
                 let Some(run) = self.pick(class, count) else { break };
                 let Some(key) = self.queue.next(class, count) else { break };
+                self.class_status.insert(class.clone());
                 let Some(claim) = self.known.claim(&key).cloned() else { continue };
                 if self.claim_jobs.contains_key(&key) {
                     continue; // The end of its job names it again.
@@ -352,16 +353,16 @@ impl Core {
         }
     }
 
-    /// In a class of scope Node: the slot of the wanted number that is to be had, else any, which is taken.
+    /// In a class of scope Node: the slot of the wanted number that is to be had, else one that will be when pods have
+    /// ended, else any, which is taken.
     fn slot_of(&self, claim: &Claim, class: &Arc<str>, port: Port) -> Option<Spot> {
         self.known.ledger.scope(class).filter(|scope| *scope != Scope::Cluster)?;
-        let idle = |spot: &Spot| {
-            let strange = !spot.is_whole() && self.known.has_strangers_beside(port, &claim.key);
-            let foreign = self.known.foreign_to(*spot, &claim.key.namespace);
-            spot.port() == port && !strange && !foreign && !self.is_busy(*spot)
-        };
-        let available = self.known.available(class).find(idle);
-        let free = available.or_else(|| self.known.ledger.pick_slot_of(class, port));
-        Some(free.unwrap_or(Spot::slot_of(port, 0)))
+        let native = |spot: &Spot| !self.known.foreign_to(*spot, &claim.key.namespace);
+        let available = || self.known.available_of(class, port).filter(native);
+        let calm = |spot: &Spot| spot.is_whole() || !self.known.has_strangers_beside(port, &claim.key);
+
+        let idle = available().find(|spot| calm(spot) && !self.is_busy(*spot));
+        let free = idle.or_else(|| self.known.ledger.pick_slot_of(class, port));
+        Some(free.or_else(|| available().next()).unwrap_or(Spot::slot_of(port, 0)))
     }
 }

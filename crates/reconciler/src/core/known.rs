@@ -193,6 +193,13 @@ impl Known {
         self.available.get(class).into_iter().flatten().copied()
     }
 
+    /// Those of one number: itself, or its slots.
+    pub(super) fn available_of(&self, class: &str, port: Port) -> impl Iterator<Item = Spot> {
+        let first = Spot::whole(port);
+        let from = self.available.get(class).into_iter().flat_map(move |spots| spots.range(first..));
+        from.copied().take_while(move |spot| spot.port() == port)
+    }
+
     /// A live pod of this namespace that carries the number, the first by name.
     pub(super) fn carrier_in(&self, port: Port, namespace: &str) -> Option<&Key> {
         self.carriers.get(&port)?.iter().find(|pod| &*pod.namespace == namespace)

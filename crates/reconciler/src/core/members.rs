@@ -56,10 +56,13 @@ impl Core {
             return Member::Taken(self.not_to_be_had(claim, class, hostport));
         }
         match &hostport.holder {
+            None if hostport.kept_for.as_ref().is_some_and(|kept| *kept != claim.key) => {
+                Member::Taken(self.not_to_be_had(claim, class, hostport))
+            }
             None if !spot.is_whole() && self.known.has_strangers_beside(port, &claim.key) => {
                 Member::Taken(Trouble::port_taken(port))
             }
-            None if hostport.kept_for.as_ref().is_none_or(|kept| *kept == claim.key) => Member::Nobodys,
+            None => Member::Nobodys,
             Some(holder) if holder.key == claim.key => Member::Again,
             Some(holder)
                 // A slot is not handed over: the pods of both claims would be two on one slot.
