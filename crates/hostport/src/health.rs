@@ -18,6 +18,8 @@ use axum::{
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::net::TcpListener;
 
+use crate::listening::listen as listen_on;
+
 /// Whether the process may be sent work, and what it does.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness(Arc<State>);
@@ -87,7 +89,9 @@ pub(crate) async fn serve(
     registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
+    let listener = listen_on(listen).with_context(|| format!("--listen {listen}"))?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
     let addr = listener.local_addr()?;
     tracing::info!(%addr, "listening");
     let app = Router::new()

@@ -7,6 +7,7 @@ mod definitions;
 mod election;
 mod health;
 mod leadership;
+mod listening;
 mod logging;
 mod probe;
 mod roles;

@@ -1,7 +1,7 @@
 //! What the process can be: controller, admission, or both. Each part is a task; the first to end ends the
 //! process with its reason.
 
-use std::{collections::BTreeSet, net::TcpListener, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, bail};
 use kube::{Client, Config};
@@ -22,6 +22,7 @@ use crate::{
     election::Election,
     health::{self, Readiness},
     leadership::Leadership,
+    listening::listen,
     logging,
     serving::Certificate,
 };
@@ -204,7 +205,7 @@ impl Process {
     }
 
     fn add_admission(&mut self, options: &AdmissionOptions) -> anyhow::Result<()> {
-        let listener = TcpListener::bind(options.webhook_listen)
+        let listener = listen(options.webhook_listen)
             .with_context(|| format!("--webhook-listen {}", options.webhook_listen))?;
         let addr = listener.local_addr()?;
         let mut certificate = match &self.target.certificate_secret {

@@ -140,6 +140,14 @@ impl Claim {
         self.hostport_name.as_deref()?.parse().ok()
     }
 
+    /// Its wish, if it has one, is for these.
+    pub fn accepts(&self, run: Run) -> bool {
+        match self.wanted_spot() {
+            Some(spot) => run.member(0) == Some(spot),
+            None => self.wanted.is_none_or(|first| first == run.first),
+        }
+    }
+
     /// The number that the status names, if it is Bound or Lost; of a block the first.
     pub fn named(&self) -> Option<Spot> {
         self.run().and_then(|run| run.member(0))

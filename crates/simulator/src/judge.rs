@@ -206,6 +206,13 @@ impl Judge {
         {
             self.accuse(words);
         }
+        if let Some(run) = after.run()
+            && !same
+            && !after.accepts(run)
+            && !self.tampered.contains(&after.uid)
+        {
+            self.accuse(format!("{name} became {:?} on {run}, which is not what it asks for", after.phase));
+        }
         let held = |spot| hostport(spot).is_some_and(|it| it.is_held_by(&after.uid));
         let all_held = after.spots().all(held);
         if after.phase == ClaimPhase::Lost && !same && all_held && !self.tampered.contains(&after.uid) {

@@ -263,9 +263,8 @@ impl Server {
                     && !self.is_foreign(spot, &claim.key.namespace)
             })
         };
-        claim.wanted.is_none_or(|wanted| wanted == it.first())
-            && it.block.is_some() == (claim.count > 1)
-            && it.run(claim.count).is_some_and(|run| run.iter().all(again))
+        it.block.is_some() == (claim.count > 1)
+            && it.run(claim.count).is_some_and(|run| claim.accepts(run) && run.iter().all(again))
     }
 
     /// A number that the claim could be given at once.

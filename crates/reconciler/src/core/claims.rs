@@ -187,15 +187,13 @@ impl Core {
 
     /// Ports of an earlier claim of the same name, or kept for this one, fit the claim: all of them.
     pub(super) fn fits_again(&self, claim: &Claim, class: &Arc<str>, hostport: &HostPort) -> bool {
-        let first = hostport.first();
-        if claim.wanted.is_some_and(|wanted| wanted != first) || hostport.block.is_some() != (claim.count > 1)
-        {
+        let Some(run) = hostport.run(claim.count) else { return false };
+        if !claim.accepts(run) || hostport.block.is_some() != (claim.count > 1) {
             return false;
         }
-        let Some(run) = hostport.run(claim.count) else { return false };
         let again = |spot| {
             let member = self.member(claim, class, spot, run);
-            let same = |it: &HostPort| it.first() == first && it.claim_key() == Some(&claim.key);
+            let same = |it: &HostPort| it.first() == run.first && it.claim_key() == Some(&claim.key);
             let same = self.known.hostport(spot).is_some_and(same);
             same && matches!(member, Member::Again | Member::Nobodys)
         };
