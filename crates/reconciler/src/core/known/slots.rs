@@ -185,10 +185,11 @@ impl Known {
             *count += 1;
             if *count == 1 {
                 let pods = self.slots.pods.get(&(port, claim)).map_or(0, BTreeSet::len);
-                self.count_strangers(port, pods, false);
-                // These pods hold no other slot back any more.
-                let held_back = self.slots.held_back.get(&port).into_iter().flatten();
-                self.touched.extend(held_back.copied().map(Touch::Spot));
+                if pods > 0 {
+                    // These pods hold no other slot back any more, nor keep one from who had it.
+                    self.count_strangers(port, pods, false);
+                    self.touched.push(Touch::Spot(port.into()));
+                }
             }
         }
         if let Some(claim) = before {
