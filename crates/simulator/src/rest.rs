@@ -303,8 +303,10 @@ impl Server {
 
     /// The number, or slot, can be had by the claim as one of these.
     fn is_free_in(&self, claim: &Claim, class: &Class, spot: Spot, run: Run) -> bool {
+        // A tampered status may name the number itself, of which there are slots.
+        let names = |other: &Claim| other.names(spot) || other.names(Spot::whole(spot.port()));
         let promised =
-            |other: &Claim| other.key != claim.key && other.names(spot) && other.phase == ClaimPhase::Bound;
+            |other: &Claim| other.key != claim.key && names(other) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(spot, &claim.key.namespace)
             && !self.other_form_stands(spot)
             && (spot.is_whole() || self.is_calm(claim, spot))
