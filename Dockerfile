@@ -6,7 +6,8 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     rustup show active-toolchain \
-    && cargo build --locked --release --package hostport \
+    && cargo install --locked --version 0.7.7 cargo-auditable \
+    && cargo auditable build --locked --release --package hostport \
     && cp target/release/hostport /hostport
 
 FROM scratch

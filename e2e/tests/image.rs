@@ -11,7 +11,8 @@ use e2e::image::{self, StaticProgram};
 fn an_image_built_twice_from_nothing_has_one_digest() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let build = |folder: &str| -> Result<String> {
-        let echo = StaticProgram { package: "echo", profile: "quick" }.build_in(&dir.path().join(folder))?;
+        let echo = StaticProgram { package: "echo", profile: "quick", auditable: false }
+            .build_in(&dir.path().join(folder))?;
         image::echo().write(&echo, &dir.path().join(format!("{folder}.tar")))
     };
 
@@ -25,8 +26,20 @@ fn an_image_built_twice_from_nothing_has_one_digest() -> Result<()> {
 }
 
 #[test]
+fn a_program_says_of_which_crates_it_was_made() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+
+    let echo = StaticProgram { package: "echo", profile: "quick", auditable: true }.build_in(dir.path())?;
+
+    // The section that scanners look for.
+    let bytes = std::fs::read(&echo)?;
+    ensure!(bytes.windows(7).any(|window| window == b".dep-v0"), "it says nothing");
+    Ok(())
+}
+
+#[test]
 fn the_program_of_an_image_needs_no_library_and_names_no_folder_of_this_machine() -> Result<()> {
-    let echo = StaticProgram { package: "echo", profile: "quick" }.build()?;
+    let echo = StaticProgram { package: "echo", profile: "quick", auditable: false }.build()?;
 
     let bytes = std::fs::read(&echo)?;
     ensure!(std::fs::metadata(&echo)?.permissions().mode() & 0o111 != 0, "it cannot be run");

@@ -24,11 +24,17 @@ struct Cli {
     /// Cargo's profile: `quick` compiles in a fraction of the time, and the program is larger and slower
     #[arg(long, default_value = "release")]
     profile: String,
+
+    /// Do not say in the program of which crates it was made; `cargo auditable`, which does, is built if need be
+    #[arg(long)]
+    without_crates: bool,
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let program = StaticProgram { package: "hostport", profile: &cli.profile }.build()?;
+    let program =
+        StaticProgram { package: "hostport", profile: &cli.profile, auditable: !cli.without_crates }
+            .build()?;
     let digest = image::hostport(&[&cli.name]).write(&program, &cli.out)?;
 
     let size = std::fs::metadata(&cli.out).context("look at what was written")?.len();

@@ -18,6 +18,8 @@ pub struct StaticProgram<'a> {
     pub package: &'a str,
     /// The profile of cargo: `release`, or `quick` where nobody waits for the optimizer.
     pub profile: &'a str,
+    /// It says of which crates it was made.
+    pub auditable: bool,
 }
 
 impl StaticProgram<'_> {
@@ -37,8 +39,9 @@ impl StaticProgram<'_> {
         add_target(&target)?;
 
         let environment = environment(&target)?;
-        cargo::build(self.package, self.profile, dir, |cargo| {
-            cargo.args(["--locked", "--target", &target]).envs(environment);
+        let build = if self.auditable { cargo::build_auditable } else { cargo::build };
+        build(self.package, self.profile, dir, &|cargo| {
+            cargo.args(["--locked", "--target", &target]).envs(environment.clone());
         })?;
         let program = dir.join(&target).join(self.profile).join(self.package);
         ensure!(
