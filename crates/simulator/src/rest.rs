@@ -168,7 +168,9 @@ impl Server {
         // A HostPort that stands has its own sentence, whatever scope its class has by now.
         let other_scope =
             |spot| self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole();
-        let excused = |spot| self.other_form_stands(spot) || other_scope(spot);
+        let excused = |spot| {
+            self.other_form_stands(spot) || other_scope(spot) || self.waits_for_calm(claim, class, spot)
+        };
         let never =
             |spot: &Spot| !excused(*spot) && self.may_have(class, *spot) == Err(Reason::PortOutsidePools);
         if let Some(spot) = taken().find(never).or(taken().next()) {
@@ -213,7 +215,7 @@ impl Server {
         let expected: &[&str] = match there.or_else(made) {
             Some(spot) if self.is_beyond(claim, class, Run::at(spot, 1)) => &["QuotaExceeded"],
             Some(spot) => return Some(format!("Pending with reason {reason}, though {spot} can be had")),
-            None if self.other_form_stands(lowest) || self.waits_for_calm(claim, class, port) => {
+            None if self.other_form_stands(lowest) || self.some_wait_for_calm(claim, class, port) => {
                 &["PortTaken"]
             }
             None => match self.may_have(class, lowest) {
@@ -338,14 +340,18 @@ impl Server {
         !stands || self.strangers(spot.port()).all(own)
     }
 
-    /// A slot of the number stands and is Available: the claim gets it, whatever the class hands out by now, when the
-    /// pods of its namespace have ended that keep it.
-    fn waits_for_calm(&self, claim: &Claim, class: &Class, port: Port) -> bool {
-        self.slots(port).any(|it| {
-            let its = it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
-            let ready = it.holder.is_none() && its && !self.is_foreign(it.spot, &claim.key.namespace);
-            ready && !self.is_calm(claim, it.spot)
-        })
+    /// The slot stands and is Available: the claim gets it, whatever the class hands out by now, when the pods of its
+    /// namespace have ended that keep it.
+    fn waits_for_calm(&self, claim: &Claim, class: &Class, spot: Spot) -> bool {
+        let its =
+            |it: &HostPort| it.class == class.name && it.claim_key().is_none_or(|key| *key == claim.key);
+        let ready = self.hostports.get(&spot).is_some_and(|it| it.holder.is_none() && its(it));
+        ready && !self.is_foreign(spot, &claim.key.namespace) && !self.is_calm(claim, spot)
+    }
+
+    /// One of the slots of the number does.
+    fn some_wait_for_calm(&self, claim: &Claim, class: &Class, port: Port) -> bool {
+        self.slots(port).any(|it| self.waits_for_calm(claim, class, it.spot))
     }
 
     fn unsettled_hostport(&self, it: &HostPort) -> Option<String> {
@@ -400,13 +406,15 @@ impl Server {
             let other_scope = |spot| {
                 self.hostports.contains_key(&spot) && (class.scope == Scope::Cluster) != spot.is_whole()
             };
-            let may =
-                |spot: Spot| may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot);
+            let calm = |spot| self.waits_for_calm(claim, class, spot);
+            let may = |spot: Spot| {
+                may(spot) || blocked(spot) || self.other_form_stands(spot) || other_scope(spot) || calm(spot)
+            };
             let there = |port| {
                 claim.wanted_spot().is_none()
                     && class.scope != Scope::Cluster
                     && (self.slots(port).any(|it| self.is_free(claim, class, it.spot))
-                        || self.waits_for_calm(claim, class, port))
+                        || self.some_wait_for_calm(claim, class, port))
             };
             claim.wanted.is_none_or(|first| run(first).is_some_and(|run| run.iter().all(may)) || there(first))
         });
