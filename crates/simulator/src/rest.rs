@@ -305,8 +305,9 @@ impl Server {
 
     /// The number, or slot, can be had by the claim as one of these.
     fn is_free_in(&self, claim: &Claim, class: &Class, spot: Spot, run: Run) -> bool {
-        // A tampered status may name the number itself, of which there are slots.
-        let names = |other: &Claim| other.names(spot) || other.names(Spot::whole(spot.port()));
+        // A tampered status may name the other form of the number, beside which this one is not made.
+        let other_form = |it: Spot| it.port() == spot.port() && it.is_whole() != spot.is_whole();
+        let names = |other: &Claim| other.spots().any(|it| it == spot || other_form(it));
         let promised =
             |other: &Claim| other.key != claim.key && names(other) && other.phase == ClaimPhase::Bound;
         !self.is_foreign(spot, &claim.key.namespace)
