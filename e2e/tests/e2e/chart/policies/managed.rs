@@ -11,7 +11,7 @@ use crate::support::pod_with;
 type Change = fn(&mut Value);
 
 /// What baseline forbids, and which words of the refusal tell it.
-const FORBIDDEN: [(&str, Change, &str); 17] = [
+const FORBIDDEN: [(&str, Change, &str); 20] = [
     ("hostPID", |pod| pod["spec"]["hostPID"] = json!(true), "hostPID and hostIPC"),
     ("hostIPC", |pod| pod["spec"]["hostIPC"] = json!(true), "hostPID and hostIPC"),
     ("privileged", |pod| context(pod)["privileged"] = json!(true), "privileged containers"),
@@ -43,11 +43,34 @@ const FORBIDDEN: [(&str, Change, &str); 17] = [
     ("SELinux type", |pod| context(pod)["seLinuxOptions"] = json!({"type": "spc_t"}), "SELinux"),
     ("SELinux user of the pod", |pod| of_pod(pod)["seLinuxOptions"] = json!({"user": "root"}), "SELinux"),
     ("sysctl", |pod| of_pod(pod)["sysctls"] = json!([{"name": "kernel.msgmax", "value": "1"}]), "sysctls"),
+    (
+        "host of a probe",
+        |pod| container(pod)["livenessProbe"] = json!({"httpGet": {"port": 80, "host": "127.0.0.1"}}),
+        "hosts in probes",
+    ),
+    (
+        "host of a sidecar's probe",
+        |pod| {
+            init(pod);
+            pod["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+            let probe = json!({"tcpSocket": {"port": 80, "host": "192.0.2.11"}});
+            pod["spec"]["initContainers"][0]["startupProbe"] = probe;
+        },
+        "hosts in probes",
+    ),
+    (
+        "host of a hook",
+        |pod| {
+            let get = json!({"port": 80, "host": "192.0.2.11"});
+            container(pod)["lifecycle"] = json!({"preStop": {"httpGet": get}});
+        },
+        "lifecycle hooks",
+    ),
     ("hostNetwork", |pod| pod["spec"]["hostNetwork"] = json!(true), "does not allow hostNetwork"),
 ];
 
 /// What baseline allows.
-const ALLOWED: [(&str, Change); 6] = [
+const ALLOWED: [(&str, Change); 7] = [
     ("a plain pod", |_| {}),
     ("an init container", |pod| init(pod)["runAsNonRoot"] = json!(true)),
     ("NET_BIND_SERVICE", |pod| {
@@ -57,11 +80,20 @@ const ALLOWED: [(&str, Change); 6] = [
     ("a safe sysctl", |pod| {
         of_pod(pod)["sysctls"] = json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]);
     }),
+    ("probes and hooks", |pod| {
+        container(pod)["readinessProbe"] = json!({"httpGet": {"port": 80, "path": "/"}});
+        container(pod)["livenessProbe"] = json!({"tcpSocket": {"port": 80, "host": ""}});
+        container(pod)["lifecycle"] = json!({"preStop": {"exec": {"command": ["true"]}}});
+    }),
     ("other volumes", |pod| pod["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {}}])),
 ];
 
+fn container(pod: &mut Value) -> &mut Value {
+    &mut pod["spec"]["containers"][0]
+}
+
 fn context(pod: &mut Value) -> &mut Value {
-    &mut pod["spec"]["containers"][0]["securityContext"]
+    &mut container(pod)["securityContext"]
 }
 
 fn init(pod: &mut Value) -> &mut Value {
