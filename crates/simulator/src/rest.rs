@@ -305,6 +305,10 @@ impl Server {
 
     /// The number, or slot, can be had by the claim as one of these.
     fn is_free_in(&self, claim: &Claim, class: &Class, spot: Spot, run: Run) -> bool {
+        let own = |it: &HostPort| it.phase == HostPortPhase::Released && it.belongs_to(&claim.uid);
+        if self.hostports.get(&spot).is_some_and(own) {
+            return !self.other_form_stands(spot);
+        }
         // A tampered status may name the other form of the number, beside which this one is not made.
         let other_form = |it: Spot| it.port() == spot.port() && it.is_whole() != spot.is_whole();
         let names = |other: &Claim| other.spots().any(|it| it == spot || other_form(it));
