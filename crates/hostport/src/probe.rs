@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -38,9 +38,10 @@ pub(crate) async fn run(urls: Vec<String>, patience: Duration) -> anyhow::Result
 
 /// The body of an answer of 200.
 async fn ask(url: &str) -> anyhow::Result<String> {
-    let (address, path) = parts(url)?;
-    let mut stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let Parts { host, port, path } = parts(url)?;
+    let stream = TcpStream::connect((host, port)).await;
+    let mut stream = stream.with_context(|| format!("connect to {host}, port {port}"))?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(ANSWER).read_to_string(&mut answer).await?;
@@ -50,14 +51,25 @@ async fn ask(url: &str) -> anyhow::Result<String> {
     Ok(body.to_owned())
 }
 
-/// Host and port, and the path.
-fn parts(url: &str) -> anyhow::Result<(&str, &str)> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        bail!("{url:?} is no plain http:// URL with a port, as http://hostport-admission:8080/readyz");
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'a> {
+    host: &'a str,
+    port: u16,
+    path: &'a str,
+}
+
+/// An IPv6 address may stand without brackets, as in the variables that a pod has of its Services.
+fn parts(url: &str) -> anyhow::Result<Parts<'_>> {
+    let parts = || {
+        let rest = url.strip_prefix("http://")?;
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Some(Parts { host, port: port.parse().ok()?, path: if path.is_empty() { "/" } else { path } })
     };
-    let at = rest.find('/').unwrap_or(rest.len());
-    let (address, path) = rest.split_at(at);
-    Ok((address, if path.is_empty() { "/" } else { path }))
+    parts().with_context(|| {
+        format!("{url:?} is no plain http:// URL with a port, as http://hostport-admission:8080/readyz")
+    })
 }
 
 #[cfg(test)]
@@ -100,8 +112,16 @@ mod tests {
 
     #[test]
     fn a_url_has_a_host_and_a_path() {
-        assert_eq!(parts("http://10.0.0.1:8080/readyz").unwrap(), ("10.0.0.1:8080", "/readyz"));
-        assert_eq!(parts("http://a:1").unwrap(), ("a:1", "/"));
-        assert!(parts("https://a:1/x").is_err());
+        let parts_of = |host, port, path| Parts { host, port, path };
+
+        let ready = parts_of("10.0.0.1", 8080, "/readyz");
+        assert_eq!(parts("http://10.0.0.1:8080/readyz").unwrap(), ready);
+        assert_eq!(parts("http://a:1").unwrap(), parts_of("a", 1, "/"));
+        for url in ["http://fd00::1:8080/readyz", "http://[fd00::1]:8080/readyz"] {
+            assert_eq!(parts(url).unwrap(), parts_of("fd00::1", 8080, "/readyz"));
+        }
+        for url in ["https://a:1/x", "http://a/x", "http://a:b/x"] {
+            assert!(parts(url).is_err(), "{url}");
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Story {
         Ok(Story { client: cluster.client().await?, cluster, helm })
     }
 
-    /// `helm install`, until all its pods are Ready.
+    /// `helm install`, until all its pods are Ready, and `helm test`.
     async fn install(&self) -> Result<()> {
         self.helm("install", &["--create-namespace", "--wait", "--timeout", "3m"]).await?;
         for deployment in ["hostport-controller", "hostport-admission"] {
@@ -78,6 +78,7 @@ impl Story {
             let ready = self.kubectl(&look).await?;
             ensure!(ready == "2", "{deployment} has too few replicas that are Ready");
         }
+        self.run_helm(&["test", RELEASE[0], "--namespace", OURS, "--timeout", "2m"]).await?;
         Ok(())
     }
 
