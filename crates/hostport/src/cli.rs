@@ -87,7 +87,7 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CommonOptions {
-    /// Where to serve /healthz, /readyz and /metrics; [::] is every address, port 0 takes a free one, the log says which.
+    /// Where to serve /healthz, /readyz and /metrics; `[::]` is every address, port 0 takes a free one, the log says which.
     #[arg(long, env = "HOSTPORT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
 
@@ -198,7 +198,7 @@ pub(crate) struct AdoptOptions {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdmissionOptions {
-    /// Where to serve the webhooks (HTTPS); [::] is every address, port 0 takes a free one.
+    /// Where to serve the webhooks (HTTPS); `[::]` is every address, port 0 takes a free one.
     #[arg(long, env = "HOSTPORT_WEBHOOK_LISTEN", default_value = "127.0.0.1:9443", value_name = "ADDR")]
     pub(crate) webhook_listen: SocketAddr,
 
