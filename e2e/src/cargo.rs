@@ -12,7 +12,7 @@ use crate::gobuild::cache_dir;
 
 /// cargo in this workspace. What an outer cargo told us of our own package would look like a change to build scripts
 /// (ring's), and half of all dependencies would be built anew, here and by the next cargo outside.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let told = env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
@@ -26,27 +26,12 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Builds a package of this workspace into that target folder; its errors go to stderr.
-pub(crate) fn build(
-    package: &str,
-    profile: &str,
-    target_dir: &Path,
-    adjust: &dyn Fn(&mut Command),
-) -> Result<()> {
-    build_with(cargo(), package, profile, target_dir, adjust)
-}
-
-/// The same with `cargo auditable`: the program says of which crates it was made, in a section of a few KB that `syft`,
-/// `trivy`, `osv-scanner` and `cargo audit bin` read.
-pub(crate) fn build_auditable(
-    package: &str,
-    profile: &str,
-    target_dir: &Path,
-    adjust: &dyn Fn(&mut Command),
-) -> Result<()> {
+/// `cargo auditable`: programs say of which crates they were made, in a section of a few KB that `syft`, `trivy`,
+/// `osv-scanner` and `cargo audit bin` read.
+pub(crate) fn auditable() -> Result<Command> {
     let mut cargo = cargo();
     cargo.env("PATH", path_with(&installed("cargo-auditable", AUDITABLE)?)?).arg("auditable");
-    build_with(cargo, package, profile, target_dir, adjust)
+    Ok(cargo)
 }
 
 const AUDITABLE: &str = "0.7.7";
@@ -74,12 +59,13 @@ fn path_with(dir: &Path) -> Result<OsString> {
     env::join_paths([dir.to_owned()].into_iter().chain(env::split_paths(&path))).context("extend PATH")
 }
 
-fn build_with(
+/// Builds a package of this workspace into that target folder; its errors go to stderr.
+pub(crate) fn build(
     mut cargo: Command,
     package: &str,
     profile: &str,
     target_dir: &Path,
-    adjust: &dyn Fn(&mut Command),
+    adjust: impl FnOnce(&mut Command),
 ) -> Result<()> {
     cargo.args(["build", "--quiet", "--package", package, "--profile", profile, "--manifest-path"]);
     cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--target-dir").arg(target_dir);

@@ -194,12 +194,8 @@ fn build() -> Result<PathBuf> {
         None => anyhow::bail!("{} is not a target folder of cargo", profile_dir.display()),
     };
     let start = Instant::now();
-    cargo::build(
-        PACKAGE,
-        profile,
-        profile_dir.parent().context("the target folder has no parent")?,
-        &|_| {},
-    )?;
+    let target_dir = profile_dir.parent().context("the target folder has no parent")?;
+    cargo::build(cargo::cargo(), PACKAGE, profile, target_dir, |_| {})?;
     ensure!(binary.is_file(), "cargo built package {PACKAGE}, but there is no {}", binary.display());
     tracing::info!("the operator is built ({:.1?})", start.elapsed());
     Ok(binary)

@@ -39,9 +39,9 @@ impl StaticProgram<'_> {
         add_target(&target)?;
 
         let environment = environment(&target)?;
-        let build = if self.auditable { cargo::build_auditable } else { cargo::build };
-        build(self.package, self.profile, dir, &|cargo| {
-            cargo.args(["--locked", "--target", &target]).envs(environment.clone());
+        let cargo = if self.auditable { cargo::auditable()? } else { cargo::cargo() };
+        cargo::build(cargo, self.package, self.profile, dir, |cargo| {
+            cargo.args(["--locked", "--target", &target]).envs(environment);
         })?;
         let program = dir.join(&target).join(self.profile).join(self.package);
         ensure!(
