@@ -64,13 +64,13 @@ async fn the_quickstart_brings_a_claimed_port_into_a_pod() -> Result<()> {
 async fn several_ports_in_one_pod_are_a_claim_each() -> Result<()> {
     let world = World::new("several").await?;
 
-    world.apply_examples(&["several-ports/class.yaml", "several-ports/claims.yaml"]).await?;
+    // The folder as a whole: the bare pod comes right behind its class and its claims.
+    world.apply_examples(&["several-ports"]).await?;
     let [game, query, rcon] = [
         world.bound("arena-game").await?,
         world.bound("arena-query").await?,
         world.bound("arena-rcon").await?,
     ];
-    world.apply_examples(&["several-ports/pod.yaml"]).await?;
 
     ensure!(rcon == 7099 && game != query, "{game} {query} {rcon}");
     let (_, stored) = world.stored("arena").await?;
@@ -179,9 +179,8 @@ async fn an_instance_of_the_sip_server_has_its_number_and_a_hundred_more() -> Re
 #[tokio::test]
 async fn a_block_is_used_as_a_whole_and_by_index() -> Result<()> {
     let world = World::new("blocks").await?;
-    world.apply_examples(&["blocks/class.yaml", "blocks/claim.yaml"]).await?;
+    world.apply_examples(&["blocks"]).await?;
     let first = world.bound("conference").await?;
-    world.apply_examples(&["blocks/pods.yaml"]).await?;
 
     let (mixer, _) = world.stored("mixer").await?;
     ensure!(host_ports(&mixer).len() == 8, "{:?}", host_ports(&mixer));
@@ -195,9 +194,7 @@ async fn a_block_is_used_as_a_whole_and_by_index() -> Result<()> {
 async fn the_third_claim_is_beyond_the_quota_until_another_is_deleted() -> Result<()> {
     let _alone = alone_with_default_classes().await;
     let world = World::new("quotas").await?;
-    for file in ["class", "namespace", "claims"] {
-        world.kubectl_here(&["apply", "-f", &example(&format!("quotas/{file}.yaml"))]).await?;
-    }
+    world.kubectl_here(&["apply", "-f", &example("quotas")]).await?;
     let claims = Api::<HostPortClaim>::namespaced(world.client(), "hostport-red-dev");
     let reason_of = async |reason: &str| {
         let all = claims.list(&ListParams::default()).await?.items;
@@ -228,9 +225,7 @@ async fn the_third_claim_is_beyond_the_quota_until_another_is_deleted() -> Resul
 #[tokio::test]
 async fn prepared_hostports_are_for_the_claims_that_they_were_prepared_for() -> Result<()> {
     let world = World::new("prebound").await?;
-    for file in ["class", "hostports", "claims"] {
-        world.kubectl_here(&["apply", "-f", &example(&format!("prebound/{file}.yaml"))]).await?;
-    }
+    world.kubectl_here(&["apply", "-f", &example("prebound")]).await?;
 
     let claims = Api::<HostPortClaim>::namespaced(world.client(), "hostport-prebound");
     for (name, port) in [("broker", 8883), ("exact", 9855)] {
@@ -246,7 +241,7 @@ async fn prepared_hostports_are_for_the_claims_that_they_were_prepared_for() -> 
     // What git has of them stays as it is (I6): a second apply finds nothing to do but what is ours.
     let hostport = world.hostport(8883).await?.context("it stands")?;
     ensure!(hostport.spec.phase == HostPortPhase::Bound, "{:?}", hostport.spec);
-    let again = world.kubectl_here(&["apply", "-f", &example("prebound/hostports.yaml")]).await;
+    let again = world.kubectl_here(&["apply", "-f", &example("prebound/2-hostports.yaml")]).await;
     ensure!(again.is_ok(), "{again:?}");
     let after = world.hostport(8883).await?.context("it stands")?;
     ensure!(after.spec == hostport.spec, "{:?}", after.spec);
