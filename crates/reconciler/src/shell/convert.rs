@@ -219,13 +219,13 @@ impl TryFrom<SlimPod> for Pod {
 
     fn try_from(pod: SlimPod) -> Result<Self, Senseless> {
         let spec = &pod.spec;
-        // With hostNetwork the API server sets hostPort = containerPort; init containers may leave it out.
-        let number = |it: &slim::ContainerPort| match it.host_port {
-            0 if spec.host_network => it.container_port,
-            other => other,
+        // With hostNetwork the containerPort is the node's, too. The API server makes both the same, but not of init
+        // containers: they may leave the hostPort out, or have two that differ.
+        let numbers = |it: &slim::ContainerPort| {
+            [Some(it.host_port), spec.host_network.then_some(it.container_port)].into_iter().flatten()
         };
         let containers = spec.containers.iter().chain(&spec.init_containers);
-        let ports = containers.flat_map(|container| container.ports.iter().map(number));
+        let ports = containers.flat_map(|container| container.ports.iter().flat_map(numbers));
         let serves = pod.metadata.labels.iter().flatten().filter_map(|(label, claim)| {
             let number = label.strip_prefix(LABEL_POD_PORT)?.parse::<u16>().ok().and_then(Port::new)?;
             Some((number, claim.as_str().into()))
@@ -477,4 +477,36 @@ fn conditions(all: &[Condition], generation: i64, since: impl Fn(usize) -> i64) 
         })
     };
     all.iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ports(host_network: bool) -> Vec<u16> {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "sip", "namespace": "voice", "uid": "u", "resourceVersion": "1"},
+            "spec": {
+                "hostNetwork": host_network,
+                "containers": [{"ports": [{"containerPort": 9002, "hostPort": 9002}, {"containerPort": 80}]}],
+                "initContainers": [{"ports": [{"containerPort": 9000, "hostPort": 9001}]}],
+            },
+        });
+        let slim: SlimPod = serde_json::from_value(pod).unwrap();
+        let Ok(pod) = Pod::try_from(slim) else { panic!("it makes sense") };
+        pod.ports.iter().map(|port| port.get()).collect()
+    }
+
+    #[test]
+    fn a_pod_has_its_host_ports() {
+        assert_eq!(ports(false), [9001, 9002]);
+    }
+
+    #[test]
+    fn with_the_nodes_network_it_has_all_that_its_containers_listen_on() {
+        assert_eq!(ports(true), [80, 9000, 9001, 9002]);
+    }
 }
