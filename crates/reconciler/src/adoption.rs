@@ -155,7 +155,7 @@ impl Adoption {
             }
             // The set is gone: what was made for it stays, or goes with it by its ownerReference.
             (Action::GetStatefulSet(_), Outcome::NotFound) => {}
-            (_, Outcome::NotFound) => drop(self.claims.remove(&key)),
+            (_, Outcome::NotFound) => self.remove_claim(&key),
             // What was known of the claim is old.
             (_, Outcome::Conflict) => self.ask(&key, Action::GetClaim(key.clone())),
             // The watch tells of its end; a finalizer may hold it until then.
