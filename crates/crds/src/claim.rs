@@ -25,6 +25,7 @@ use crate::Port;
     selectable = ".status.phase",
     selectable = ".spec.hostPortClassName",
     validation = Rule::new("self.spec == oldSelf.spec").message("spec cannot be changed: a claim keeps its port for life. Create a claim with another name; with the same port it takes the number over once this one is being deleted."),
+    validation = Rule::new("!has(self.spec.hostPortName) || self.spec.hostPortName.matches('^[1-9][0-9]{0,4}(-(0|[1-9][0-9]{0,5}))?$') && int(self.spec.hostPortName.split('-')[0]) <= 65535").message("hostPortName is the name of a HostPort: its number, as \"9855\", or number and slot, as \"9870-1\""),
     validation = Rule::new("!has(self.spec.hostPortName) || self.spec.count == 1").message("hostPortName names a single HostPort: leave count out, or name the first number by port"),
     validation = Rule::new("!has(self.spec.hostPortName) || !has(self.spec.port) || self.spec.hostPortName.split('-')[0] == string(self.spec.port)").message("hostPortName and port name different numbers: leave one of them out"),
     validation = Rule::new("!has(self.spec.port) || self.spec.port + self.spec.count <= 65536").message("the block ends above 65535: claim a lower port, or a smaller count"),

@@ -32,6 +32,7 @@ const CLEARED: Verdict = Rule("a claimRef can be cleared only while the HostPort
 const HOLDER: Verdict = Rule("a granted HostPort stays in its namespace");
 const MEMBER: Verdict = Rule("block.first + block.index is the port number");
 const SINGLE: Verdict = Rule("hostPortName names a single HostPort");
+const HOSTPORT_NAME: Verdict = Rule("hostPortName is the name of a HostPort");
 const DIFFERENT: Verdict = Rule("hostPortName and port name different numbers");
 const BEYOND: Verdict = Rule("the block ends above 65535");
 const PHASE: Verdict = Rule("phase says what the other fields say");
@@ -402,6 +403,12 @@ fn scopes() -> Vec<Case> {
         change("a scope does not change", json!({}), json!({"scope": "Node"}), SCOPE),
         change("a scope does not change back", json!({"scope": "Node"}), json!({}), SCOPE),
         claim("a claim may name a slot", json!({"hostPortName": "9000-3"}), Accepted),
+        claim("a claim may name the last port", json!({"hostPortName": "65535-0"}), Accepted),
+        claim("a word is no HostPort", json!({"hostPortName": "echo"}), HOSTPORT_NAME),
+        claim("a HostPort's name is a port", json!({"hostPortName": "70000"}), HOSTPORT_NAME),
+        claim("a HostPort's name has no leading zero", json!({"hostPortName": "09300"}), HOSTPORT_NAME),
+        claim("a slot has no leading zero", json!({"hostPortName": "9000-03"}), HOSTPORT_NAME),
+        claim("a slot is a number", json!({"hostPortName": "9000-"}), HOSTPORT_NAME),
         claim(
             "a claim may name a slot and its number",
             json!({"hostPortName": "9000-3", "port": 9000}),
