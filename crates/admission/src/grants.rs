@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::names::ANNOTATION_ALLOCATED;
+use crds::names::{ANNOTATION_ALLOCATED, ANNOTATION_ENABLED};
 
 use crate::{
     annotations::{Plan, Told, Use},
@@ -86,6 +86,10 @@ pub(crate) fn settle<'a>(
                 None => {
                     grants.held.insert(told.claim, *run);
                     continue;
+                }
+                Some(_) if told.key() == ANNOTATION_ENABLED => {
+                    let (claim, holds) = (told.claim.to_owned(), *run);
+                    return Err(Unsettled::Final(Fleet::Outgrown { claim, holds }.into()));
                 }
                 Some(index) => {
                     let (key, claim, holds) = (told.key(), told.claim.to_owned(), *run);
@@ -192,6 +196,21 @@ mod tests {
         assert!(
             matches!(unsettled, Err(Unsettled::Waiting(Refusal::Unbound { claim, .. })) if claim == "new")
         );
+    }
+
+    #[test]
+    fn what_admission_counted_itself_is_not_the_users_index() {
+        let mut plan = plan(&[("claim.hostport.io/a", "web/1")]);
+        let refusal = |plan: &Plan| match settle(plan, &of([("web", held(9000)), ("x", held(1))]), asking()) {
+            Err(Unsettled::Final(refusal)) => refusal.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(refusal(&plan).contains("asks for number 1 of claim \"web\""), "{}", refusal(&plan));
+
+        plan.uses[0].key = ANNOTATION_ENABLED.to_owned();
+
+        let said = refusal(&plan);
+        assert!(said.starts_with("the pod has more ports than claim \"web\""), "{said}");
     }
 
     #[test]

@@ -68,15 +68,15 @@ impl<'a> Draft<'a> {
             Err(Unsettled::Final(refusal)) => return Decision::Deny(refusal),
             Err(Unsettled::Waiting(refusal)) => return Decision::Wait(refusal),
         };
-        match self.edits(&grants) {
-            Err(refusal) => Decision::Deny(refusal),
-            Ok(edits) => {
+        match (self.edits(&grants), self.slots(&grants)) {
+            (Err(refusal), _) | (_, Err(refusal)) => Decision::Deny(refusal),
+            (Ok(edits), Ok(slots)) => {
                 let mut pod = self.raw.clone();
                 edit::ports(&mut pod, &edits);
                 let told = self.told(&grants);
                 edit::annotations(&mut pod, &told);
                 edit::variables(&mut pod, &told);
-                edit::labels(&mut pod, &self.slots(&grants));
+                edit::labels(&mut pod, &slots);
                 edit::notes(&mut pod, self.plan.notes(&grants));
                 let news = if asking.retries { Vec::new() } else { self.plan.news(&grants) };
                 Decision::Allow { pod, warnings: news.into_iter().chain(grants.warnings).collect() }
@@ -84,9 +84,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Of scope Node: the numbers that the pod carries, with the claims that it carries them for.
-    fn slots(&self, grants: &Grants<'_>) -> BTreeMap<Port, &'a str> {
-        slots(self.plan, grants).collect()
+    /// Of scope Node: the numbers that the pod carries, each with the one claim that it carries it for.
+    fn slots(&self, grants: &Grants<'_>) -> Result<BTreeMap<Port, &'a str>, Refusal> {
+        let mut slots = BTreeMap::new();
+        for (number, claim) in self::slots(self.plan, grants) {
+            if let Some(other) = slots.insert(number, claim).filter(|other| *other != claim) {
+                let (first, second) = (other.to_owned(), claim.to_owned());
+                return Err(Refusal::SameNumber { number, first, second });
+            }
+        }
+        Ok(slots)
     }
 
     fn edits(&self, grants: &Grants<'_>) -> Result<Vec<Edit<'a>>, Refusal> {
@@ -164,7 +171,7 @@ pub(crate) fn targets<'a>(pod: &'a Pod, plan: &'a Plan) -> Result<Vec<Target<'a>
 }
 
 fn target<'a>(pod: &'a Pod, used: &'a Use) -> Result<Target<'a>, Refusal> {
-    let place = find(pod, &used.port_name)?;
+    let place = find(pod, used)?;
     let protocol = place.port.protocol();
     if used.tcp_udp && companion::other(protocol).is_none() {
         return Err(Refusal::NotTcpOrUdp { name: used.port_name.clone(), protocol: protocol.to_owned() });
@@ -173,20 +180,22 @@ fn target<'a>(pod: &'a Pod, used: &'a Use) -> Result<Target<'a>, Refusal> {
 }
 
 /// A node maps ports of app containers only; with hostNetwork every container listens on the node.
-fn find<'a>(pod: &'a Pod, name: &str) -> Result<Place<'a>, Refusal> {
-    let named = || pod.ports().filter(|place| place.port.name == name && !name.is_empty());
+fn find<'a>(pod: &'a Pod, used: &Use) -> Result<Place<'a>, Refusal> {
+    let Use { key, port_name: name, .. } = used;
+    let named = || pod.ports().filter(|place| place.port.name == *name && !name.is_empty());
     let mut usable = named().filter(|place| pod.host_network() || place.list == List::App);
-    let name = name.to_owned();
+    let (name, key) = (name.clone(), key.clone());
     match (usable.next(), usable.next()) {
         (Some(only), None) => Ok(only),
         (Some(first), Some(second)) => Err(Refusal::AmbiguousPort {
             name,
+            key,
             first: first.container.name.clone(),
             second: second.container.name.clone(),
         }),
         (None, _) => Err(match named().next() {
             Some(place) => Refusal::OnSidecar { port: name, container: place.container.name.clone() },
-            None => Refusal::UnknownPort { name, there: names(pod) },
+            None => Refusal::UnknownPort { key, there: names(pod) },
         }),
     }
 }

@@ -535,6 +535,18 @@ fn a_pod_of_scope_node_is_labelled_with_its_claim() {
 }
 
 #[test]
+fn two_slots_of_one_number_are_not_for_one_pod() {
+    let mut twice = with(web(), "/metadata/annotations/claim.hostport.io~1admin", &json!("shop-admin"));
+    let admin = json!({"name": "admin", "containerPort": 8081, "protocol": "UDP"});
+    twice = with(twice, "/spec/containers/0/ports/-", &admin);
+    let [(claim, held)] = slot();
+
+    let said = decide_with(&twice, &[(claim, held.clone()), ("shop-admin", held)], false).unwrap_err();
+
+    assert!(said.starts_with("claims \"shop-admin\" and \"shop-web\" both hold 9000"), "{said}");
+}
+
+#[test]
 fn a_pod_of_scope_cluster_has_no_label_of_ours() {
     let pod = decide(&web()).unwrap();
 

@@ -22,6 +22,12 @@ pub(crate) enum Refusal {
     Fleet(#[from] Fleet),
 
     #[error(
+        "claims {first:?} and {second:?} both hold {number}, each another slot of it, and a pod has a number once. Let both \
+         ports name one claim."
+    )]
+    SameNumber { number: Port, first: String, second: String },
+
+    #[error(
         "annotation {key} asks for number {index} of claim {claim:?}, which holds {holds}; the first is 0. Correct \
          the index, or leave \"/{index}\" out for all of them.",
         key = short(key)
@@ -66,17 +72,17 @@ pub(crate) enum Refusal {
     TooManyClaims { limit: usize },
 
     #[error(
-        "annotation claim.hostport.io/{name} names a port that no container of the pod has (there are: {there}). \
+        "annotation {key} names a port that no container of the pod has (there are: {there}). \
          Give the container's port that name, or correct the annotation.",
-        name = short(name)
+        key = short(key)
     )]
-    UnknownPort { name: String, there: String },
+    UnknownPort { key: String, there: String },
 
     #[error(
-        "port {name:?} is on containers {first:?} and {second:?}, and annotation claim.hostport.io/{name} may mean \
-         either. Rename one of the ports."
+        "port {name:?} is on containers {first:?} and {second:?}, and annotation {key} may mean either. \
+         Rename one of the ports."
     )]
-    AmbiguousPort { name: String, first: String, second: String },
+    AmbiguousPort { name: String, key: String, first: String, second: String },
 
     #[error(
         "port {port:?} is on init/sidecar container {container:?}; a node maps ports of app containers only. \

@@ -28,13 +28,15 @@ fn sentences(source: &str) -> Vec<String> {
 /// `REASON`, numbers.
 fn tells(entry: &str, sentence: &str) -> bool {
     let words = entry.split([' ', '"', '-', '(', ')', ',', ';']);
-    let mut said = words.filter(|word| word.contains(char::is_lowercase) && !word.contains('…'));
+    let said: Vec<_> =
+        words.filter(|word| word.contains(char::is_lowercase) && !word.contains('…')).collect();
     let mut rest = sentence;
-    said.all(|word| {
-        let found = rest.split_once(word);
-        rest = found.map_or("", |(_, behind)| behind);
-        found.is_some()
-    })
+    !said.is_empty()
+        && said.iter().all(|word| {
+            let found = rest.split_once(word);
+            rest = found.map_or("", |(_, behind)| behind);
+            found.is_some()
+        })
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Why a pod of a fleet is refused: names after pods, claims that are made for them.
 
 use super::short;
+use crate::run::Run;
 
 /// Why a pod that is one of many from a template is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,13 +91,20 @@ pub(crate) enum Fleet {
     NoBlocks { key: String, class: String, count: u16 },
 
     #[error(
+        "the pod has more ports than claim {claim:?}, which was made for them, has numbers ({holds}). Delete the claim: it \
+         is made anew, with as many."
+    )]
+    Outgrown { claim: String, holds: Run },
+
+    #[error(
         "class {class:?} has no free port ({pools}). {advice} Ask the administrator for a larger pool, or delete \
          claims that nobody needs (kubectl get hpc)."
     )]
     Exhausted { class: String, pools: String, advice: &'static str },
 
     #[error(
-        "claim {claim:?} cannot be made for the pod: {words}. Ask the administrator of the namespace for room."
+        "claim {claim:?} cannot be made for the pod: {words}. If that is a quota, ask the administrator of the \
+         namespace for room; else mend what it says."
     )]
     CannotMake { claim: String, words: String },
 
