@@ -210,8 +210,9 @@ pub(crate) struct AdmissionOptions {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// The Service by which the API server reaches the webhooks. Without it the address of --webhook-listen is
-    /// used, which suits a control plane on this machine.
+    /// The Service by which the API server reaches the webhooks. Without it `hostport admission` and `hostport dev` put
+    /// their own address in its place, which suits a control plane on this machine, and `hostport webhooks` says
+    /// hostport-admission in the namespace of hostport.
     #[arg(long, env = "HOSTPORT_WEBHOOK_SERVICE", value_name = "NAMESPACE/NAME")]
     pub(crate) webhook_service: Option<ServiceName>,
 

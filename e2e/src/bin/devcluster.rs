@@ -145,6 +145,9 @@ async fn up(up: Up) -> Result<()> {
         eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");
         println!("export KUBECONFIG={}", shell_word(&cluster.kubeconfig().display().to_string()));
         println!("export PATH={}:$PATH  # kubectl", shell_word(&binaries.dir().display().to_string()));
+        eprintln!(
+            "\nThere is no hostport in it yet: `cargo run -p hostport -- dev --log-format text` installs and runs it."
+        );
 
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
