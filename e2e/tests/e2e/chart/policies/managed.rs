@@ -1,7 +1,7 @@
 //! Managed namespaces: PodSecurity "baseline" except hostPorts, and no external IPs.
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -194,6 +194,33 @@ async fn a_mirror_pod_is_not_judged_if_it_is_one() -> Result<()> {
     let said = refusal(tenant.api::<Pod>().create(&params, &serde_json::from_value(pod)?).await)?;
 
     ensure!(said.contains("hostPID"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_label_that_would_have_no_effect_is_refused() -> Result<()> {
+    let installed = installed().await?;
+    let namespaces = Api::<Namespace>::all(installed.cluster.client().clone());
+    let labelled = |name: &str, labels: Value| -> Result<Namespace> {
+        Ok(serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?)
+    };
+    let create = async |namespace: Namespace| namespaces.create(&PostParams::default(), &namespace).await;
+
+    for label in ["managed", "allow-host-network", "allow-privileged", "allow-external-ips"] {
+        let labels = json!({format!("hostport.io/{label}"): "True"});
+        let said = refusal(create(labelled("mislabelled", labels)?).await)?;
+        ensure!(said.contains("\"true\" or \"false\""), "{label}: {said}");
+    }
+    create(labelled("labelled", json!({"hostport.io/managed": "true"}))?).await?;
+    let patch = async |labels: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        namespaces.patch("labelled", &PatchParams::default(), &patch).await
+    };
+    let said = refusal(patch(json!({"hostport.io/managed": "yes"})).await)?;
+    patch(json!({"hostport.io/managed": "false"})).await?;
+    patch(json!({"hostport.io/managed": null, "a": "b"})).await?;
+
+    ensure!(said.contains("\"true\" or \"false\""), "{said}");
     Ok(())
 }
 

@@ -35,6 +35,11 @@ async fn our_annotations_and_labels_of_a_stored_pod_cannot_be_changed_and_others
     }
     let said = refusal(patch(json!({"labels": {"hostport.io/port-12000": "web"}})).await)?;
     ensure!(said.contains("cannot be changed"), "{said}");
+    let relabelled = Patch::Merge(json!({"metadata": {"labels": {"hostport.io/port-12000": "web"}}}));
+    let said = refusal(pods.patch_status("p", &PatchParams::default(), &relabelled).await)?;
+    ensure!(said.contains("cannot be changed"), "{said}");
+    let message = Patch::Merge(json!({"status": {"message": "as a scheduler writes it"}}));
+    pods.patch_status("p", &PatchParams::default(), &message).await?;
 
     patch(json!({"annotations": {"example.com/note": "a", "hostport.io.example.com/x": "b"}})).await?;
     patch(json!({"labels": {"app": "web"}})).await?;
