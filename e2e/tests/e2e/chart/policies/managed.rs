@@ -200,7 +200,7 @@ async fn a_mirror_pod_is_not_judged_if_it_is_one() -> Result<()> {
 #[tokio::test]
 async fn a_label_that_would_have_no_effect_is_refused() -> Result<()> {
     let installed = installed().await?;
-    let namespaces = Api::<Namespace>::all(installed.cluster.client().clone());
+    let namespaces = Api::<Namespace>::all(installed.cluster.client().await?);
     let labelled = |name: &str, labels: Value| -> Result<Namespace> {
         Ok(serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?)
     };
