@@ -203,6 +203,9 @@ impl World {
     }
 
     /// The controller decides; what it asks for is under way.
+    ///
+    /// # Panics
+    /// It wants to be asked again at once: its process would never sleep.
     pub fn poll(&mut self, index: usize) {
         let now = self.controllers[index].now(&self.server);
         for (id, action) in self.controllers[index].core.poll(now) {
@@ -225,6 +228,8 @@ impl World {
                 }
             }
         }
+        let next = self.controllers[index].core.next_deadline();
+        assert!(next.is_none_or(|at| at > now.mono), "controller {index} would never sleep");
         self.close_limits(index);
     }
 

@@ -30,11 +30,13 @@ impl Core {
                 self.class_writes.remove(&name);
                 continue;
             };
-            if let Some(writing) = self.class_writes.get(&name)
-                && (writing.under_way || writing.not_before > self.now.mono)
-            {
-                self.schedule.at(writing.not_before, Alarm::ClassStatus(name));
-                continue;
+            match self.class_writes.get(&name) {
+                Some(writing) if writing.under_way => continue, // The answer names the class again.
+                Some(writing) if writing.not_before > self.now.mono => {
+                    self.schedule.at(writing.not_before, Alarm::ClassStatus(name));
+                    continue;
+                }
+                _ => {}
             }
             let status = self.status_of(class);
             if status.digest() == class.status_digest {
