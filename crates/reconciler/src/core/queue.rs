@@ -104,18 +104,29 @@ impl Queue {
 
     fn enter(&mut self, claim: &Claim, class: &Arc<str>, wish: Wish, waits: bool) {
         self.leave(&claim.key);
-        *self.waiting.entry(class.clone()).or_default() += usize::from(waits);
+        if waits {
+            *self.waiting.entry(class.clone()).or_default() += 1;
+        }
         let prefers = claim.preference();
         let (class, created, count) = (class.clone(), claim.created, claim.count);
         self.all.insert(claim.key.clone(), Waiter { class, created, count, wish, prefers, waits });
+    }
+
+    fn one_fewer(&mut self, class: &Arc<str>) {
+        if let Some(waiting) = self.waiting.get_mut(class) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.remove(class);
+            }
+        }
     }
 
     /// The claim waits no more. The class that it waited for, if any.
     pub(super) fn leave(&mut self, key: &Key) -> Option<Arc<str>> {
         let Waiter { class, created, count, wish, prefers, waits } = self.all.remove(key)?;
         prefers.into_iter().for_each(|run| self.forget_numbers(created, key, run));
-        if let Some(waiting) = self.waiting.get_mut(&class) {
-            *waiting -= usize::from(waits);
+        if waits {
+            self.one_fewer(&class);
         }
         match wish {
             Wish::Any => {
@@ -176,9 +187,7 @@ impl Queue {
         if let Some(Waiter { created, prefers: Some(run), .. }) = self.all.remove(&key) {
             self.forget_numbers(created, &key, run);
         }
-        if let Some(waiting) = self.waiting.get_mut(class) {
-            *waiting -= 1;
-        }
+        self.one_fewer(class);
         self.tidy(class, count);
         Some(key)
     }
