@@ -83,8 +83,9 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Takes in what a watch told.
-    pub fn observe(&mut self, event: &Event) {
+    /// Takes in what a watch told. From now on it is known, also while another process leads.
+    pub fn observe(&mut self, event: &Event, now: Duration) {
+        self.now = now;
         match event {
             Event::Claim(change) => self.observe_claim(change),
             Event::Pod(change) => self.observe_pod(change),
@@ -94,7 +95,8 @@ impl Adoption {
 
     /// Takes in what an answer to somebody else showed: it comes before the watch tells. One that comes after the
     /// claim's end is found out when the claim is looked at.
-    pub fn learn(&mut self, outcome: &Outcome) {
+    pub fn learn(&mut self, outcome: &Outcome, now: Duration) {
+        self.now = now;
         if let Outcome::Claim(claim) = outcome {
             self.put_claim(claim);
         }
@@ -251,7 +253,13 @@ impl Adoption {
             };
             let user = pods.iter().find(has).cloned();
             if let Some(pod) = user {
-                self.put_pod(&pod); // The watch is behind.
+                if pod.own.is_some() {
+                    self.put_pod(&pod); // The watch is behind.
+                } else {
+                    // Or ahead, and the pod has ended: nothing would take it from what is known.
+                    self.schedule.at(self.now + AGAIN, Alarm::Claim(key));
+                    continue;
+                }
             } else if claim.version == version && !claim.deleting {
                 let uid = claim.uid.clone();
                 tracing::info!(claim = %key, "no pod came, or none is to come any more: the claim is removed");

@@ -57,26 +57,28 @@ fn pod(name: &str, claims: &[&str]) -> Pod {
 /// A process that has listed these.
 fn adoption(claims: &[Claim], pods: &[Pod]) -> Adoption {
     let mut adoption = Adoption::default();
-    adoption.observe(&Event::Claim(Change::Listing));
-    claims.iter().for_each(|claim| adoption.observe(&Event::Claim(Change::Listed(claim.clone()))));
-    adoption.observe(&Event::Claim(Change::ListDone));
-    adoption.observe(&Event::Pod(Change::Listing));
-    pods.iter().for_each(|pod| adoption.observe(&Event::Pod(Change::Listed(pod.clone()))));
-    adoption.observe(&Event::Pod(Change::ListDone));
+    adoption.observe(&Event::Claim(Change::Listing), adoption.now);
+    claims
+        .iter()
+        .for_each(|claim| adoption.observe(&Event::Claim(Change::Listed(claim.clone())), adoption.now));
+    adoption.observe(&Event::Claim(Change::ListDone), adoption.now);
+    adoption.observe(&Event::Pod(Change::Listing), adoption.now);
+    pods.iter().for_each(|pod| adoption.observe(&Event::Pod(Change::Listed(pod.clone())), adoption.now));
+    adoption.observe(&Event::Pod(Change::ListDone), adoption.now);
     adoption
 }
 
 impl Adoption {
     fn applied(&mut self, claim: Claim) {
-        self.observe(&Event::Claim(Change::Applied(claim)));
+        self.observe(&Event::Claim(Change::Applied(claim)), self.now);
     }
 
     fn stored(&mut self, pod: Pod) {
-        self.observe(&Event::Pod(Change::Applied(pod)));
+        self.observe(&Event::Pod(Change::Applied(pod)), self.now);
     }
 
     fn ended(&mut self, pod: Pod) {
-        self.observe(&Event::Pod(Change::Deleted(pod)));
+        self.observe(&Event::Pod(Change::Deleted(pod)), self.now);
     }
 
     /// The one thing to do now.
@@ -301,9 +303,9 @@ fn a_claim_whose_set_is_gone_or_another_stays() {
 #[test]
 fn before_everything_is_listed_nothing_is_decided() {
     let mut it = Adoption::default();
-    it.observe(&Event::Claim(Change::Listing));
-    it.observe(&Event::Claim(Change::Listed(claim("echo-1", 5, for_pod(&[])))));
-    it.observe(&Event::Claim(Change::ListDone));
+    it.observe(&Event::Claim(Change::Listing), it.now);
+    it.observe(&Event::Claim(Change::Listed(claim("echo-1", 5, for_pod(&[])))), it.now);
+    it.observe(&Event::Claim(Change::ListDone), it.now);
 
     it.nothing(SECOND * 600);
 }

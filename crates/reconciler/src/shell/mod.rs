@@ -45,7 +45,7 @@ pub struct Clients {
 /// Runs the reconciler until `shutdown` resolves or something that it cannot go on without fails.
 ///
 /// `ready` is told once every kind has been listed. Until `lead` resolves it only watches, so that it can begin with
-/// what it knows. Dropped, it begins no request any more.
+/// what it knows. Dropped, it begins no request any more, and what is under way is given up.
 ///
 /// # Errors
 /// The API server's store went back in time, or a task of ours died.
@@ -90,23 +90,24 @@ pub async fn run(
             }
             Some(ended) = tasks.join_next() => {
                 ended.context("a task of the controller panicked")?.context("the controller cannot go on")?;
+                anyhow::bail!("a watch of the controller ended");
             }
             Some((id, outcome)) = answered.recv() => {
-                adoption.learn(&outcome);
+                adoption.learn(&outcome, start.elapsed());
                 core.done(id, outcome, now());
                 for _ in 0..BATCH {
                     let Ok((id, outcome)) = answered.try_recv() else { break };
-                    adoption.learn(&outcome);
+                    adoption.learn(&outcome, start.elapsed());
                     core.done(id, outcome, now());
                 }
             }
             Some((id, outcome)) = adopted.recv() => adoption.done(id, outcome, start.elapsed()),
             Some(event) = seen.recv() => {
-                adoption.observe(&event);
+                adoption.observe(&event, start.elapsed());
                 core.observe(event);
                 for _ in 0..BATCH {
                     let Ok(event) = seen.try_recv() else { break };
-                    adoption.observe(&event);
+                    adoption.observe(&event, start.elapsed());
                     core.observe(event);
                 }
             }
