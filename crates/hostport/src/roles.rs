@@ -125,14 +125,17 @@ impl Process {
         if options.certificates.manage_certificates {
             self.add_certificates(&options.certificates, &leadership)?;
         }
-        let (stopped, readiness) = (self.stopped(), self.readiness.clone());
+        let (stopped, given_up, readiness) = (self.stopped(), self.stopped(), self.readiness.clone());
         self.parts.spawn(async move {
             let ready = || {
                 readiness.one_is_ready();
                 let _ = begin.send(());
             };
             let run = async {
-                definitions::established(&clients.watches).await?;
+                tokio::select! {
+                    established = definitions::established(&clients.watches) => established?,
+                    () = given_up => return Ok(()),
+                }
                 leadership.act(clients, config, metrics, ready, stopped).await
             };
             let ended = run.await;

@@ -1,10 +1,11 @@
 //! Carries actions out: each request has a timeout, repeats with backoff what may pass by itself, and is
 //! measured. The one place in the code that writes.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use crds::HostPortClass;
+use futures::FutureExt;
 use kube::{
     Api, Client, Error, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -33,6 +34,8 @@ use crate::{
 const ATTEMPT: Duration = Duration::from_secs(600);
 /// How many requests may be under way at once.
 const CONCURRENCY: usize = 64;
+/// Pods of a page of a LIST: a page is twice in memory while it is parsed.
+const PAGE: u32 = 500;
 
 /// Carries actions out and tells what came of them.
 pub(super) struct Executor {
@@ -65,7 +68,9 @@ impl Executor {
             Action::Audit(line) => inner.audit(&line),
             Action::Tell(notice) => drop(spawn(async move { inner.notices.tell(notice).await })),
             action => drop(spawn(async move {
-                let outcome = inner.carry_out(action).await;
+                // A panic is no answer: what waits for it asks again.
+                let outcome = AssertUnwindSafe(inner.carry_out(action)).catch_unwind().await;
+                let outcome = outcome.unwrap_or_else(|_| Outcome::Failed("the request panicked".to_owned()));
                 let _ = inner.outcomes.send((id, outcome)); // Nobody listens after shutdown.
             })),
         }
@@ -101,7 +106,10 @@ impl Inner {
                 Err(_) => Err(Fault::Silence),
             }
         };
-        let answer = attempt.retry(policy).when(|fault| fault.may_pass() && !self.is_abandoned()).await;
+        let answer = tokio::select! {
+            answer = attempt.retry(policy).when(Fault::may_pass) => answer,
+            () = self.outcomes.closed() => return Outcome::Failed("nobody waits for it any more".to_owned()),
+        };
         let outcome = answer.unwrap_or_else(|fault| fault.outcome(&action));
         let labels = Request { request, outcome: outcome.name() };
         self.metrics.requests.get_or_create(&labels).inc();
@@ -142,12 +150,7 @@ impl Inner {
                     Some(namespace) => Api::<SlimPod>::namespaced(client, namespace),
                     None => Api::all(client),
                 };
-                // No resourceVersion: a consistent read.
-                let pods = api.list(&ListParams::default().fields(LIVE)).await?;
-                let pods: Result<Vec<Pod>, _> = pods.items.into_iter().map(Pod::try_from).collect();
-                let mut pods = pods.map_err(|error| Fault::Senseless(error.to_string()))?;
-                pods.retain(|pod| !pod.ports.is_empty());
-                Ok(Outcome::Pods(pods))
+                live_pods(&api).await.map(Outcome::Pods)
             }
             Action::CreateHostPort(new) => {
                 // Sent as the full type, read back as the slim one.
@@ -165,8 +168,14 @@ impl Inner {
                 let preconditions =
                     Preconditions { uid: Some(uid.to_string()), resource_version: Some(version.to_string()) };
                 let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-                Api::<SlimHostPort>::all(client).delete(&spot.to_string(), &params).await?;
-                Ok(Outcome::Done)
+                // Whoever still stands is in the answer.
+                let deleted = Api::<SlimHostPort>::all(client).delete(&spot.to_string(), &params).await?;
+                Ok(match deleted.left() {
+                    None => Outcome::Done,
+                    Some(_) => Outcome::Refused(format!(
+                        "HostPort {spot} has a finalizer of somebody else and stays until that is taken off"
+                    )),
+                })
             }
             Action::PatchClaimStatus { key, version, status } => {
                 let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
@@ -239,6 +248,26 @@ fn senseless(error: &super::convert::Senseless) -> Fault {
     Fault::Senseless(error.to_string())
 }
 
+/// All live pods with ports, as one version of the store has them: the first page is a consistent read (no
+/// resourceVersion), the others are of its version.
+async fn live_pods(api: &Api<SlimPod>) -> Result<Vec<Pod>, Fault> {
+    let mut params = ListParams::default().fields(LIVE).limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        for pod in page.items {
+            let pod = Pod::try_from(pod).map_err(|error| senseless(&error))?;
+            if !pod.ports.is_empty() {
+                found.push(pod);
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            None => return Ok(found),
+            Some(token) => params = params.continue_token(&token),
+        }
+    }
+}
+
 /// Why a request has no result.
 #[derive(Debug)]
 enum Fault {
@@ -261,7 +290,8 @@ impl Fault {
     fn may_pass(&self) -> bool {
         match self {
             Fault::Api(error) => match &**error {
-                Error::Api(status) => status.code == 429 || status.code >= 500,
+                // 410: the pages of a LIST took too long.
+                Error::Api(status) => matches!(status.code, 410 | 429 | 500..),
                 Error::SerdeError(_) => false,
                 _ => true,
             },
@@ -283,7 +313,7 @@ impl Fault {
                     (404, _) => Outcome::NotFound,
                     (409, "AlreadyExists") => Outcome::Exists,
                     (409, _) => Outcome::Conflict,
-                    (429 | 500.., _) => Outcome::Failed(status.message),
+                    (410 | 429 | 500.., _) => Outcome::Failed(status.message),
                     _ => Outcome::Refused(status.message),
                 },
                 Error::SerdeError(error) => Outcome::Refused(error.to_string()),

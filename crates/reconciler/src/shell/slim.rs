@@ -195,19 +195,25 @@ pub(super) struct QuotaSpec {
     pub(super) hard: BTreeMap<String, Limit>,
 }
 
-/// A quantity as stored: the API server writes whole numbers with at most a suffix of thousands.
+/// A quantity as stored: a number, with a suffix of thousands where it is whole in them.
 #[derive(Serialize, Deserialize, Clone, Debug)]
 #[serde(transparent)]
 pub(super) struct Limit(String);
 
 impl Limit {
-    /// The whole number, rounded down; one that is none limits to nothing.
+    /// The whole number; one that is none limits to nothing. Source of the suffixes: the API's Quantity.
     pub(super) fn whole(&self) -> usize {
-        let (digits, factor) = match self.0.strip_suffix('k') {
-            Some(digits) => (digits, 1000),
-            None => (&*self.0, 1),
+        let end = self.0.find(|it: char| !it.is_ascii_digit()).unwrap_or(self.0.len());
+        let (digits, suffix) = self.0.split_at(end);
+        let power = |base: usize, suffixes: [&str; 4]| {
+            let place = suffixes.iter().position(|it| *it == suffix)?;
+            base.checked_pow(u32::try_from(place).ok()? + 1)
         };
-        digits.parse().unwrap_or(0usize).saturating_mul(factor)
+        let factor = match suffix {
+            "" => Some(1),
+            _ => power(1000, ["k", "M", "G", "T"]).or_else(|| power(1024, ["Ki", "Mi", "Gi", "Ti"])),
+        };
+        digits.parse().unwrap_or(0usize).saturating_mul(factor.unwrap_or(0))
     }
 }
 
@@ -265,4 +271,17 @@ fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
         owner_references: meta.owner_references.filter(|_| made),
         ..ObjectMeta::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_as_the_api_server_stores_it() {
+        let whole = |stored: &str| Limit(stored.to_owned()).whole();
+
+        assert_eq!([whole("12"), whole("2k"), whole("1M"), whole("3Ki")], [12, 2000, 1_000_000, 3072]);
+        assert_eq!([whole("500m"), whole("-1"), whole("")], [0, 0, 0]);
+    }
 }
