@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,7 +68,12 @@ pub(crate) fn build(
     target_dir: &Path,
     adjust: impl FnOnce(&mut Command),
 ) -> Result<()> {
-    cargo.args(["build", "--quiet", "--package", package, "--profile", profile, "--manifest-path"]);
+    cargo.arg("build");
+    // Who watches sees how far it is.
+    if !stderr().is_terminal() {
+        cargo.arg("--quiet");
+    }
+    cargo.args(["--package", package, "--profile", profile, "--manifest-path"]);
     cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--target-dir").arg(target_dir);
     adjust(&mut cargo);
     let status = cargo.status().with_context(|| format!("run cargo to build package {package}"))?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::chart::installed::{installed, refusal};
@@ -36,10 +36,12 @@ async fn our_annotations_and_labels_of_a_stored_pod_cannot_be_changed_and_others
     let said = refusal(patch(json!({"labels": {"hostport.io/port-12000": "web"}})).await)?;
     ensure!(said.contains("cannot be changed"), "{said}");
     let relabelled = Patch::Merge(json!({"metadata": {"labels": {"hostport.io/port-12000": "web"}}}));
-    let said = refusal(pods.patch_status("p", &PatchParams::default(), &relabelled).await)?;
+    // No role of a tenant has the right to statuses.
+    let statuses = Api::<Pod>::namespaced(installed.cluster.client().await?, "stored-pods");
+    let said = refusal(statuses.patch_status("p", &PatchParams::default(), &relabelled).await)?;
     ensure!(said.contains("cannot be changed"), "{said}");
     let message = Patch::Merge(json!({"status": {"message": "as a scheduler writes it"}}));
-    pods.patch_status("p", &PatchParams::default(), &message).await?;
+    statuses.patch_status("p", &PatchParams::default(), &message).await?;
 
     patch(json!({"annotations": {"example.com/note": "a", "hostport.io.example.com/x": "b"}})).await?;
     patch(json!({"labels": {"app": "web"}})).await?;
