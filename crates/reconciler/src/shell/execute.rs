@@ -89,10 +89,18 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 }
 
 impl Inner {
+    /// Given up when nobody hears what comes of it: the lease is lost, another process decides.
     async fn carry_out(&self, action: Action) -> Outcome {
-        let room = self.room.acquire().await;
-        let (Ok(_room), false) = (room, self.is_abandoned()) else {
-            return Outcome::Failed("nobody waits for it any more".to_owned());
+        tokio::select! {
+            biased;
+            () = self.outcomes.closed() => Outcome::Failed("nobody waits for it any more".to_owned()),
+            outcome = self.in_turn(action) => outcome,
+        }
+    }
+
+    async fn in_turn(&self, action: Action) -> Outcome {
+        let Ok(_room) = self.room.acquire().await else {
+            return Outcome::Failed("no request is begun any more".to_owned());
         };
         let request = name(&action);
         let started = std::time::Instant::now();
@@ -106,10 +114,7 @@ impl Inner {
                 Err(_) => Err(Fault::Silence),
             }
         };
-        let answer = tokio::select! {
-            answer = attempt.retry(policy).when(Fault::may_pass) => answer,
-            () = self.outcomes.closed() => return Outcome::Failed("nobody waits for it any more".to_owned()),
-        };
+        let answer = attempt.retry(policy).when(Fault::may_pass).await;
         let outcome = answer.unwrap_or_else(|fault| fault.outcome(&action));
         let labels = Request { request, outcome: outcome.name() };
         self.metrics.requests.get_or_create(&labels).inc();
@@ -118,11 +123,6 @@ impl Inner {
             tracing::warn!(request, error, "no answer from the API server; the request will be repeated");
         }
         outcome
-    }
-
-    /// Nobody hears what comes of it: the lease is lost, another process decides.
-    fn is_abandoned(&self) -> bool {
-        self.outcomes.is_closed()
     }
 
     async fn request(&self, action: &Action) -> Result<Outcome, Fault> {
