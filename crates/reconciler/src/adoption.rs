@@ -251,22 +251,21 @@ impl Adoption {
                 Made::ByName { scaled_with: Some(ordinal) } => pod.key == pod_of(&key, ordinal),
                 Made::ByName { .. } => true,
             };
-            let user = pods.iter().find(has).cloned();
-            if let Some(pod) = user {
-                if pod.own.is_some() {
-                    self.put_pod(&pod); // The watch is behind.
-                } else {
-                    // Or ahead, and the pod has ended: nothing would take it from what is known.
-                    self.schedule.at(self.now + AGAIN, Alarm::Claim(key));
-                    continue;
+            match pods.iter().find(has) {
+                // The watch is behind.
+                Some(pod) if pod.own.is_some() => {
+                    self.put_pod(pod);
+                    self.dirty.push(key);
                 }
-            } else if claim.version == version && !claim.deleting {
-                let uid = claim.uid.clone();
-                tracing::info!(claim = %key, "no pod came, or none is to come any more: the claim is removed");
-                self.ask(&key, Action::DeleteClaim { key: key.clone(), uid, version });
-                continue;
+                // Or ahead, and the pod has ended: nothing would take it from what is known.
+                Some(_) => self.schedule.at(self.now + AGAIN, Alarm::Claim(key)),
+                None if claim.version == version && !claim.deleting => {
+                    let uid = claim.uid.clone();
+                    tracing::info!(claim = %key, "no pod came, or none is to come any more: the claim is removed");
+                    self.ask(&key, Action::DeleteClaim { key: key.clone(), uid, version });
+                }
+                None => self.dirty.push(key),
             }
-            self.dirty.push(key);
         }
     }
 
