@@ -184,18 +184,17 @@ fn find<'a>(pod: &'a Pod, used: &Use) -> Result<Place<'a>, Refusal> {
     let Use { key, port_name: name, .. } = used;
     let named = || pod.ports().filter(|place| place.port.name == *name && !name.is_empty());
     let mut usable = named().filter(|place| pod.host_network() || place.list == List::App);
-    let (name, key) = (name.clone(), key.clone());
     match (usable.next(), usable.next()) {
         (Some(only), None) => Ok(only),
         (Some(first), Some(second)) => Err(Refusal::AmbiguousPort {
-            name,
-            key,
+            name: name.clone(),
+            key: key.clone(),
             first: first.container.name.clone(),
             second: second.container.name.clone(),
         }),
         (None, _) => Err(match named().next() {
-            Some(place) => Refusal::OnSidecar { port: name, container: place.container.name.clone() },
-            None => Refusal::UnknownPort { key, there: names(pod) },
+            Some(place) => Refusal::OnSidecar { port: name.clone(), container: place.container.name.clone() },
+            None => Refusal::UnknownPort { key: key.clone(), there: names(pod) },
         }),
     }
 }
