@@ -4,7 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use crds::HostPortClass;
+use crds::{ClaimPhase, HostPortClass};
 use futures::FutureExt;
 use kube::{
     Api, Client, Error, Resource,
@@ -34,6 +34,9 @@ use crate::{
 const ATTEMPT: Duration = Duration::from_secs(600);
 /// How many requests may be under way at once.
 const CONCURRENCY: usize = 64;
+/// How many of these may tell people something. A change of a pool or a quota may be told to thousands of claims at once:
+/// grants do not wait until all have heard.
+const TELLING: usize = 16;
 /// Pods of a page of a LIST: a page is twice in memory while it is parsed.
 const PAGE: u32 = 500;
 
@@ -48,6 +51,7 @@ struct Inner {
     metrics: Metrics,
     notices: Notices,
     room: Semaphore,
+    telling: Semaphore,
 }
 
 impl Executor {
@@ -57,8 +61,8 @@ impl Executor {
         metrics: Metrics,
     ) -> Self {
         let notices = Notices::new(client.clone());
-        let room = Semaphore::new(CONCURRENCY);
-        Self { inner: Arc::new(Inner { client, outcomes, metrics, notices, room }) }
+        let (room, telling) = (Semaphore::new(CONCURRENCY), Semaphore::new(TELLING));
+        Self { inner: Arc::new(Inner { client, outcomes, metrics, notices, room, telling }) }
     }
 
     /// Starts an action; its outcome comes by the channel.
@@ -99,7 +103,9 @@ impl Inner {
     }
 
     async fn in_turn(&self, action: Action) -> Outcome {
-        let Ok(_room) = self.room.acquire().await else {
+        let telling =
+            async { if tells(&action) { self.telling.acquire().await.map(Some) } else { Ok(None) } };
+        let (Ok(_telling), Ok(_room)) = (telling.await, self.room.acquire().await) else {
             return Outcome::Failed("no request is begun any more".to_owned());
         };
         let request = name(&action);
@@ -236,6 +242,15 @@ impl Inner {
     }
 }
 
+/// Nothing waits for it but people.
+fn tells(action: &Action) -> bool {
+    match action {
+        Action::PatchClaimStatus { status, .. } => status.phase == ClaimPhase::Pending,
+        Action::PatchClassStatus { .. } => true,
+        _ => false,
+    }
+}
+
 fn claim(found: SlimHostPortClaim) -> Result<Outcome, Fault> {
     found.try_into().map(|found| Outcome::Claim(Box::new(found))).map_err(|error| senseless(&error))
 }
@@ -361,3 +376,7 @@ fn name(action: &Action) -> &'static str {
         Action::Audit(_) => "audit",
     }
 }
+
+#[cfg(test)]
+#[path = "execute_tests.rs"]
+mod tests;
