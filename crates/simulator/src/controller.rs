@@ -31,6 +31,8 @@ pub struct Controller {
     pub backlog: [VecDeque<(u64, Event)>; KINDS.len()],
     /// Its watches wait for revisions of a timeline that is gone, since this time.
     pub blind: Option<i64>,
+    /// It may know of a timeline that is gone.
+    pub outdated: bool,
     pub requests: BTreeMap<ActionId, Request>,
     /// Events and audit lines, in words.
     pub told: Vec<String>,
@@ -45,6 +47,7 @@ impl Controller {
             skew: 0,
             backlog: Default::default(),
             blind: None,
+            outdated: false,
             requests: BTreeMap::new(),
             told: Vec::new(),
         }
@@ -73,7 +76,7 @@ impl Controller {
 
     /// As whom the judge sees it.
     pub fn actor(&self) -> Actor {
-        if self.blind.is_some() { Actor::Outdated } else { Actor::Controller }
+        if self.outdated { Actor::Outdated } else { Actor::Controller }
     }
 
     /// A watch has more to tell.

@@ -59,6 +59,7 @@ faults! {
     ClocksApart Clocks "write decided on a wall clock that is off",
     ClockJumped Clocks "wall clock jumped",
     Restored Unobserved "store restored to an older revision",
+    RestoredBumped Unobserved "store restored, revisions go on upwards",
     LatePod Admission "pod stored after its claim had changed",
     StaleReading Admission "validation believed an earlier reading",
     PodOfBlock Admission "pod stored with all numbers of a block",

@@ -73,7 +73,7 @@ impl Setup {
                 world.controllers[index].skew = skew;
             }
             Kind::BackUp => world.back_up(),
-            Kind::Restore => world.restore(),
+            Kind::Restore => world.restore(b % 2 == 1),
             Kind::DeleteHostPort => world.delete_hostport(spot),
             Kind::EditReleased => world.edit_to_released(spot),
             Kind::ClearClaimRef => world.clear_claim_ref(spot, a.is_multiple_of(2)),

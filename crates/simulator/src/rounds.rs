@@ -25,8 +25,11 @@ impl World {
         let ids: Vec<_> = self.controllers[index].requests.keys().copied().collect();
         busy |= !ids.is_empty();
         for id in ids {
-            if self.controllers[index].requests[&id].outcome.is_none() {
-                self.land(index, id);
+            // A process that ended has none of them any more.
+            match self.controllers[index].requests.get(&id).map(|it| it.outcome.is_none()) {
+                Some(true) => self.land(index, id),
+                Some(false) => {}
+                None => continue,
             }
             self.reply(index, id);
         }

@@ -40,6 +40,8 @@ pub struct World {
     pub tally: Tally,
     /// Names that claims have had.
     pub names: BTreeSet<Key>,
+    /// The store was restored once.
+    restored: bool,
     /// What an administrator can restore, with the judge's knowledge of that time.
     backup: Option<(Store, Judge)>,
     trace: Option<Vec<String>>,
@@ -60,6 +62,7 @@ impl World {
             tally: Tally::default(),
             names: BTreeSet::new(),
             backup: None,
+            restored: false,
             trace: None,
         }
     }
@@ -123,19 +126,32 @@ impl World {
         self.backup = Some((self.server.backup(), self.judge.clone()));
     }
 
-    /// All API servers end, the store is as it was at the backup, API servers start: what was in flight is
-    /// gone, and watches wait for a revision that is in the future, until the watchdog ends their process.
-    pub fn restore(&mut self) {
+    /// All API servers end, the store is as it was at the backup, API servers start: what was in flight is gone. Watches
+    /// wait for a revision that is in the future, until the watchdog ends their process; or, `bumped`, revisions go on
+    /// upwards and every watch lists anew (`etcdutl snapshot restore --bump-revision … --mark-compacted`).
+    pub fn restore(&mut self, bumped: bool) {
         let Some((store, judge)) = self.backup.clone() else { return };
-        self.note(|_| "admin restores the store from the backup".to_owned());
-        self.tally.hit(Fault::Restored);
-        self.server.restore(store);
+        let how = if bumped { ", with higher revisions" } else { "" };
+        self.note(|_| format!("admin restores the store from the backup{how}"));
+        self.tally.hit(if bumped { Fault::RestoredBumped } else { Fault::Restored });
+        self.restored = true;
+        self.server.restore(store, bumped);
         self.judge.restore(judge, &self.server);
         self.late.clear();
         self.admissions.clear();
-        for controller in &mut self.controllers {
+        for index in 0..self.controllers.len() {
+            // What was answered has been read by the time that new API servers serve new lists.
+            for id in self.controllers[index].ids(true) {
+                self.reply(index, id);
+            }
+            let controller = &mut self.controllers[index];
             controller.backlog = Default::default();
-            controller.blind.get_or_insert(self.server.now);
+            controller.outdated = true;
+            if !bumped {
+                controller.blind.get_or_insert(self.server.now);
+            } else if controller.blind.is_none() {
+                (0..KINDS.len()).for_each(|kind| self.relist(index, kind));
+            }
         }
         for index in 0..self.controllers.len() {
             for id in self.controllers[index].ids(false) {
@@ -228,6 +244,12 @@ impl World {
                 }
             }
         }
+        if self.controllers[index].core.is_rewound() {
+            if !self.restored {
+                self.judge.accuse(format!("controller {index} takes the store for restored"));
+            }
+            return self.kill(index, |_| true);
+        }
         let next = self.controllers[index].core.next_deadline();
         assert!(next.is_none_or(|at| at > now.mono), "controller {index} would never sleep");
         self.close_limits(index);
@@ -250,7 +272,7 @@ impl World {
         let two = others.map(|(_, other)| other).any(Controller::is_writing);
         let met = [
             (Fault::Behind, controller.is_behind()),
-            (Fault::Blind, controller.blind.is_some()),
+            (Fault::Blind, controller.outdated),
             (Fault::ClocksApart, controller.skew != 0),
             (Fault::TwoLeaders, two),
         ];

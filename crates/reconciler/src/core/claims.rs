@@ -158,7 +158,7 @@ impl Core {
                 false => self.bind_run(claim, class, run),
             },
             None if let Some(trouble) = self.beyond_limit(claim, &class, claim.count.into()) => {
-                self.hold_back(claim, class, trouble);
+                self.hold_back(claim, class, claim.count, trouble);
             }
             None => {
                 self.queue.join(claim, &class);
@@ -261,14 +261,17 @@ impl Core {
     /// Numbers that are not the claim's yet.
     fn bind_run(&mut self, claim: &Claim, class: Arc<str>, run: Run) {
         match self.beyond_quota(claim, &class, run) {
-            Some(trouble) => self.hold_back(claim, class, trouble),
+            Some(trouble) => {
+                let new = self.new_of(claim, &class, run);
+                self.hold_back(claim, class, new, trouble);
+            }
             None => self.begin_bind(claim, run, class),
         }
     }
 
     /// The claim waits for room in its namespace's quota, and says so.
-    fn hold_back(&mut self, claim: &Claim, class: Arc<str>, trouble: Trouble) {
-        self.queue.hold_back(claim, &class);
+    fn hold_back(&mut self, claim: &Claim, class: Arc<str>, new: u16, trouble: Trouble) {
+        self.queue.hold_back(claim, &class, new);
         self.class_status.insert(class.clone());
         self.tell(claim, Some(class), trouble);
     }

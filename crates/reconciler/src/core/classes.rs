@@ -21,6 +21,8 @@ const RISKY: [(u16, u16); 2] = [(30000, 32767), (32768, 60999)];
 pub(super) struct Writing {
     under_way: bool,
     not_before: Duration,
+    /// Its reply shows the class of which a listing raised doubt.
+    clears: bool,
 }
 
 impl Core {
@@ -39,11 +41,12 @@ impl Core {
                 _ => {}
             }
             let status = self.status_of(class);
-            if status.digest() == class.status_digest {
+            if status.digest() == class.status_digest && !self.known.doubted_classes.contains(&name) {
                 continue; // I9
             }
-            self.class_writes
-                .insert(name.clone(), Writing { under_way: true, not_before: self.now.mono + PAUSE });
+            let clears = self.known.doubted_classes.contains(&name);
+            let not_before = self.now.mono + PAUSE;
+            self.class_writes.insert(name.clone(), Writing { under_way: true, not_before, clears });
             let action = Action::PatchClassStatus { name: name.clone(), status: Box::new(status) };
             self.ask(Asker::Class(name), action);
         }
@@ -53,6 +56,9 @@ impl Core {
         let refused = matches!(outcome, Outcome::Refused(_));
         if let Some(writing) = self.class_writes.get_mut(name) {
             writing.under_way = false;
+            if writing.clears && !refused {
+                self.known.doubted_classes.remove(name);
+            }
             if refused {
                 writing.not_before = self.now.mono + REFUSED;
             }

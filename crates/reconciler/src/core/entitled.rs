@@ -74,9 +74,13 @@ impl Core {
 
     /// The namespace would have more ports of the class than it may.
     pub(super) fn beyond_quota(&self, claim: &Claim, class: &Arc<str>, run: Run) -> Option<Trouble> {
-        // A number that is taken over inside the namespace is counted already.
-        let counted = |spot: &Spot| self.known.counts_for(*spot, class, &claim.key.namespace);
-        self.beyond_limit(claim, class, run.iter().filter(|spot| !counted(spot)).count())
+        self.beyond_limit(claim, class, self.new_of(claim, class, run).into())
+    }
+
+    /// How many of these the namespace has not yet: a number that is taken over inside it is counted already.
+    pub(super) fn new_of(&self, claim: &Claim, class: &Arc<str>, run: Run) -> u16 {
+        let new = run.iter().filter(|spot| !self.known.counts_for(*spot, class, &claim.key.namespace));
+        new.map(|_| 1).sum()
     }
 
     /// With so many more of the class the namespace would have more than it may.

@@ -24,8 +24,8 @@ use self::{
     slots::Slots,
 };
 use crate::{
-    action::ActionId,
-    seen::{Claim, Class, Event, HostPort, Key, Labels},
+    action::{Action, ActionId},
+    seen::{Claim, Class, Event, HostPort, Key, Labels, Uid},
 };
 
 /// What a change may have changed for others.
@@ -73,6 +73,12 @@ pub(super) struct Known {
     dead_claims: Graves<Key>,
     dead_hostports: Graves<Spot>,
     dead_classes: Graves<Arc<str>>,
+    /// A listing showed an object whose end its watch had told of before.
+    pub(super) rewound: bool,
+    /// Reads of what a listing showed older than it is known.
+    pub(super) doubts: Vec<Action>,
+    /// The same of classes: their status is to be written, as it is, which shows them.
+    pub(super) doubted_classes: BTreeSet<Arc<str>>,
     /// The next request's id: what is asked from now on is answered from what is stored from now on.
     next: ActionId,
 
@@ -119,6 +125,9 @@ impl Known {
             dead_claims: Graves::default(),
             dead_hostports: Graves::default(),
             dead_classes: Graves::default(),
+            rewound: false,
+            doubts: Vec::new(),
+            doubted_classes: BTreeSet::new(),
             next: ActionId(0),
             spots_of: HashMap::default(),
             named: HashMap::default(),
@@ -270,6 +279,13 @@ impl Known {
         self.dead_claims.close(oldest);
         self.dead_hostports.close(oldest);
         self.dead_classes.close(oldest);
+    }
+
+    /// This object was known to be gone when this request was asked for.
+    pub(super) fn was_buried_before(&self, uid: &Uid, asked: ActionId) -> bool {
+        let claim = self.dead_claims.held_since(uid);
+        let dead = claim.or(self.dead_hostports.held_since(uid)).or(self.dead_classes.held_since(uid));
+        dead.is_some_and(|next| next <= asked)
     }
 
     #[cfg(test)]

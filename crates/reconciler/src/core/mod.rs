@@ -16,6 +16,7 @@ mod members;
 mod queue;
 mod release;
 mod restore;
+mod rewind;
 pub(crate) mod schedule;
 mod standby;
 mod tell;
@@ -42,7 +43,7 @@ use self::{
 };
 use crate::{
     action::{Action, ActionId, Audit, Deed, Notice, Outcome},
-    seen::{Claim, Event, HostPort, Key, Now, Uid},
+    seen::{Claim, Event, HostPort, Key, Now, Uid, Version},
 };
 
 /// How long to wait before asking again for something that failed without an answer.
@@ -73,8 +74,8 @@ impl Default for Config {
 struct Asked {
     asker: Asker,
     action: Action,
-    /// The HostPort that was known when it was asked for: if it is not there, this one is gone.
-    known: Option<Uid>,
+    /// The object that was known when it was asked for: if it is not there, this one is gone.
+    known: Option<(Uid, Version)>,
 }
 
 /// Who waits for the outcome of an action.
@@ -84,6 +85,8 @@ enum Asker {
     Spot(Spot),
     Class(Arc<str>),
     Carriers(Option<Arc<str>>),
+    /// Nobody, but for whether the store was restored.
+    Doubt,
 }
 
 /// Something that is to be looked at again when its time has come.
@@ -132,6 +135,8 @@ pub struct Core {
     notices: HashMap<Key, (u64, Notice)>,
     /// Claims that are not looked at before this time.
     resting: HashMap<Key, Duration>,
+    /// Numbers that are not looked at before this time.
+    resting_spots: HashMap<Spot, Duration>,
     /// Pending claims that hold parts of blocks that cannot be completed now: whatever changes may change that.
     stranded: BTreeSet<Key>,
     spot_jobs: HashMap<Spot, SpotJob>,
@@ -141,6 +146,8 @@ pub struct Core {
     lists: Lists,
     class_status: BTreeSet<Arc<str>>,
     class_writes: HashMap<Arc<str>, Writing>,
+    /// A read was older than what was known.
+    rewound: bool,
 }
 
 impl Core {
@@ -162,6 +169,7 @@ impl Core {
             claim_jobs: HashMap::default(),
             notices: HashMap::default(),
             resting: HashMap::default(),
+            resting_spots: HashMap::default(),
             stranded: BTreeSet::new(),
             spot_jobs: HashMap::default(),
             locks: HashMap::default(),
@@ -169,6 +177,7 @@ impl Core {
             lists: Lists::default(),
             class_status: BTreeSet::new(),
             class_writes: HashMap::default(),
+            rewound: false,
         }
     }
 
@@ -211,6 +220,7 @@ impl Core {
                 self.ring(alarm);
             }
             while self.decide_one() {}
+            self.ask_in_doubt();
             self.start_lists();
             self.write_class_status();
         }
@@ -235,12 +245,18 @@ impl Core {
     /// Takes in what came of an action.
     pub fn done(&mut self, id: ActionId, outcome: Outcome, now: Now) {
         self.now = now;
-        if let Outcome::Failed(_) = outcome {
+        let pause = match (&outcome, self.asked.get(&id)) {
             // Whether it was done nobody knows; to ask the same again is right either way.
-            self.schedule.at(now.mono + AGAIN, Alarm::Again(id));
-            return;
+            (Outcome::Failed(_), _) => Some(AGAIN),
+            (Outcome::Refused(_), Some(Asked { asker: Asker::Doubt, .. })) => Some(REFUSED),
+            _ => None,
+        };
+        if let Some(pause) = pause {
+            return self.schedule.at(now.mono + pause, Alarm::Again(id));
         }
-        let Some(Asked { asker, action, known }) = self.asked.remove(&id) else { return };
+        let Some(asked) = self.asked.remove(&id) else { return };
+        self.look_for_rewind(id, &asked, &outcome);
+        let Asked { asker, action, known } = asked;
         match (&action, &outcome) {
             (_, Outcome::Claim(claim)) => self.known.learn_claim((**claim).clone(), id),
             (_, Outcome::HostPort(hostport)) => self.known.learn_hostport((**hostport).clone(), id),
@@ -248,8 +264,14 @@ impl Core {
                 found.iter().for_each(|it| self.known.learn_hostport(it.clone(), id));
             }
             (_, Outcome::Class(class)) => self.known.learn_class((**class).clone(), id),
+            (Action::GetClaim(key), Outcome::NotFound) => {
+                known.into_iter().for_each(|(uid, _)| self.known.bury_claim(key, &uid));
+            }
+            (Action::PatchClassStatus { name, .. }, Outcome::NotFound) => {
+                known.into_iter().for_each(|(uid, _)| self.known.forget_class(name, &uid));
+            }
             (Action::GetHostPort(spot), Outcome::NotFound) => {
-                known.into_iter().for_each(|uid| self.known.bury_hostport(*spot, &uid));
+                known.into_iter().for_each(|(uid, _)| self.known.bury_hostport(*spot, &uid));
             }
             _ => {}
         }
@@ -259,6 +281,7 @@ impl Core {
             Asker::Spot(spot) => self.spot_answered(spot, action, outcome),
             Asker::Class(name) => self.class_answered(&name, &outcome),
             Asker::Carriers(namespace) => self.pods_answered(namespace, outcome),
+            Asker::Doubt => {}
         }
     }
 
@@ -352,10 +375,7 @@ impl Core {
     fn ask(&mut self, asker: Asker, action: Action) {
         let id = ActionId(self.next_id);
         self.next_id += 1;
-        let known = match &action {
-            Action::GetHostPort(spot) => self.known.hostport(*spot).map(|hostport| hostport.uid.clone()),
-            _ => None,
-        };
+        let known = self.known_before(&action);
         self.asked.insert(id, Asked { asker, action: action.clone(), known });
         self.out.push((id, action));
         self.count_requests();

@@ -30,8 +30,8 @@ enum Wish {
     Any,
     /// These.
     Numbers(Run),
-    /// That its namespace may have more: any, or these.
-    Room(Option<Run>),
+    /// That its namespace may have so many more: any, or these.
+    Room { run: Option<Run>, least: u16 },
 }
 
 /// A class and a namespace.
@@ -74,13 +74,14 @@ impl Queue {
         self.want_numbers(claim, Some(run));
     }
 
-    /// The claim waits until its namespace may have more of the class; if it wants certain numbers, what becomes of
-    /// them is news to it as well, and that they are its namespace's already may be all the room that it needs.
-    pub(super) fn hold_back(&mut self, claim: &Claim, class: &Arc<str>) {
+    /// The claim waits until its namespace may have so many more of the class: not those which it has already. If it
+    /// wants certain numbers, what becomes of them is news to it as well, and that they are its namespace's by then may
+    /// be all the room that it needs.
+    pub(super) fn hold_back(&mut self, claim: &Claim, class: &Arc<str>, new: u16) {
         let run = claim.wanted.and_then(|first| Run::new(first, claim.count));
-        self.enter(claim, class, Wish::Room(run), true);
+        let least = if run.is_some() { 0 } else { new };
+        self.enter(claim, class, Wish::Room { run, least }, true);
         let place = (class.clone(), claim.key.namespace.clone());
-        let least = least_room(run, claim.count);
         self.held_back.entry(place).or_default().insert((claim.created, claim.key.clone(), least));
         self.want_numbers(claim, run.or(claim.preference()));
     }
@@ -137,11 +138,11 @@ impl Queue {
                 self.tidy(&class, count);
             }
             Wish::Numbers(run) => self.forget_numbers(created, key, run),
-            Wish::Room(run) => {
+            Wish::Room { run, least } => {
                 let place = (class.clone(), key.namespace.clone());
                 run.into_iter().for_each(|run| self.forget_numbers(created, key, run));
                 if let Some(keys) = self.held_back.get_mut(&place) {
-                    keys.remove(&(created, key.clone(), least_room(run, count)));
+                    keys.remove(&(created, key.clone(), least));
                     if keys.is_empty() {
                         self.held_back.remove(&place);
                     }
@@ -221,9 +222,4 @@ impl Queue {
     pub(super) fn len(&self, class: &str) -> usize {
         self.waiting.get(class).copied().unwrap_or_default()
     }
-}
-
-/// How much room a claim needs at least. Certain numbers may be its namespace's already, and so need none.
-fn least_room(wanted: Option<Run>, count: u16) -> u16 {
-    if wanted.is_some() { 0 } else { count }
 }

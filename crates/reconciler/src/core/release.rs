@@ -6,7 +6,12 @@ use std::{sync::Arc, time::Duration};
 use allocator::Spot;
 use crds::{ClaimPhase, HostPortPhase, ReclaimPolicy, ReuseDelay};
 
-use super::{AGAIN, Alarm, Asker, Core, REFUSED, carriers::Curious, known::labelled};
+use super::{
+    AGAIN, Alarm, Asker, Core, REFUSED,
+    binding::{is_none, read_other},
+    carriers::Curious,
+    known::labelled,
+};
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
     seen::{Claim, Holder, HostPort, Key, Pod, Uid, Version},
@@ -42,6 +47,8 @@ enum Step {
     ReadBeforeRest,
     /// Is it still, now that the rest is over?
     ReadBeforeFree,
+    /// N3: does the number stand in both forms of its name, so that this one is given up?
+    ReadOther,
     /// A member of a block that cannot be completed: the claim gets a new version.
     Void,
     ListPods,
@@ -84,11 +91,16 @@ impl Core {
     pub(super) fn decide_spot(&mut self, spot: Spot) {
         let Some(hostport) = self.known.hostport(spot) else {
             self.sightings.remove(&spot);
+            self.resting_spots.remove(&spot);
             return;
         };
         if self.is_busy(spot) {
             return; // The end of that work names the number again.
         }
+        if self.resting_spots.get(&spot).is_some_and(|until| *until > self.now.mono) {
+            return; // Its alarm names the number again.
+        }
+        self.resting_spots.remove(&spot);
         let hostport = hostport.clone();
         let Some(holder) = &hostport.holder else {
             if hostport.phase == HostPortPhase::Released {
@@ -173,7 +185,7 @@ impl Core {
         let Some(SpotJob { hostport, step }) = self.spot_jobs.remove(&spot) else { return };
         if let Outcome::Refused(words) = &outcome {
             tracing::warn!(%spot, ?action, error = %words, "the API server refused a request");
-            return self.finish_later(spot, REFUSED);
+            return self.finish_refused(spot);
         }
         match (step, outcome) {
             (
@@ -184,6 +196,13 @@ impl Core {
             }
             (Step::ReadBeforeRelease | Step::ReadBeforeRest | Step::ReadBeforeFree, Outcome::NotFound) => {
                 self.claim_was_read(*hostport, step, None);
+            }
+            (Step::ReadOther, outcome) if is_none(&outcome) => {
+                self.finish_later(spot, AGAIN); // The watch is behind this read, and will name the number.
+            }
+            (Step::ReadOther, Outcome::HostPort(_) | Outcome::HostPorts(_)) => {
+                let change = self.release_of(&hostport, Verdict::Wanted);
+                self.swap(*hostport, change, Step::Release);
             }
             (Step::Void, Outcome::Claim(_)) => {
                 if let Some(holder) = hostport.holder.clone() {
@@ -240,6 +259,10 @@ impl Core {
         match step {
             // C6: a status under way that names the block is void once the claim has another version.
             Step::ReadBeforeFree if let Some(claim) = hopeless => self.void_status(hostport, claim),
+            Step::ReadBeforeRelease if hopeless.is_some_and(|claim| claim.count == 1) => {
+                let action = read_other(spot);
+                self.spot_ask(hostport, Step::ReadOther, action);
+            }
             Step::ReadBeforeRelease => {
                 let change = self.release_of(&hostport, verdict);
                 self.swap(hostport, change, Step::Release);
@@ -290,7 +313,7 @@ impl Core {
     pub(super) fn spot_sees_pods(&mut self, spot: Spot, pods: Result<&[Pod], &Outcome>) {
         let Some(SpotJob { hostport, .. }) = self.spot_jobs.remove(&spot) else { return };
         let Some(holder) = hostport.holder.clone() else { return self.finish_spot(spot) };
-        let Ok(pods) = pods else { return self.finish_later(spot, REFUSED) };
+        let Ok(pods) = pods else { return self.finish_refused(spot) };
         let carriers = pods.iter().filter(|pod| pod.key.namespace == holder.key.namespace);
         let mut carriers = carriers.filter(|pod| pod.ports.contains(&spot.port()));
         let user = match spot.is_whole() {
@@ -340,6 +363,12 @@ impl Core {
     /// Looks at the number again, and lets its claim and its class do so.
     fn finish_spot(&mut self, spot: Spot) {
         self.spread_spot(spot);
+    }
+
+    /// The API server refused: whatever happens, the number is looked at again only after a pause.
+    fn finish_refused(&mut self, spot: Spot) {
+        self.resting_spots.insert(spot, self.now.mono + REFUSED);
+        self.finish_later(spot, REFUSED);
     }
 
     /// Looks at the number again after a pause; its claim may do so at once.

@@ -21,7 +21,11 @@ use tokio::{
 };
 
 pub use self::metrics::Metrics;
-use self::{execute::Executor, watchdog::watch_for_rewind, watches::Watches};
+use self::{
+    execute::Executor,
+    watchdog::{REWOUND, watch_for_rewind},
+    watches::Watches,
+};
 use crate::{
     adoption::Adoption,
     core::{Config, Core},
@@ -132,6 +136,9 @@ pub async fn run(
         }
         for (id, action) in adoption.poll(start.elapsed()) {
             adopting.start(id, action);
+        }
+        if core.is_rewound() {
+            anyhow::bail!("{REWOUND}");
         }
         metrics.in_flight.set(i64::try_from(core.in_flight()).unwrap_or(i64::MAX));
     }

@@ -10,6 +10,9 @@ use kube::{Api, Client, api::ListParams};
 use super::slim::{SlimHostPort, SlimHostPortClaim};
 
 const PAUSE: Duration = Duration::from_secs(30);
+/// Why the process ends.
+pub(super) const REWOUND: &str = "the API server's store was restored to an earlier state. All that is known here may be of a \
+                                 future that is gone; starting anew";
 
 /// Ends with an error once a kind's resourceVersion is lower than it was: the process starts anew.
 pub(super) async fn watch_for_rewind(client: Client) -> anyhow::Result<()> {
@@ -32,10 +35,7 @@ pub(super) async fn watch_for_rewind(client: Client) -> anyhow::Result<()> {
                 continue;
             };
             if version < *newest {
-                bail!(
-                    "the API server is at resourceVersion {version}, it was at {newest}: its store was restored. All \
-                     that is known here may be of a future that is gone; starting anew"
-                );
+                bail!("the API server is at resourceVersion {version}, it was at {newest}: {REWOUND}");
             }
             *newest = version;
         }

@@ -28,6 +28,8 @@ pub const KINDS: [&str; 7] = ["claims", "HostPorts", "pods", "Services", "classe
 
 /// How many timelines a store can have: a restore begins a new one.
 const TIMELINES: u64 = 10;
+/// By how much a restore brings the revisions upwards.
+const BUMP: u64 = 1000;
 
 /// What became of an object: before and after.
 #[derive(Clone, Debug)]
@@ -96,11 +98,16 @@ impl Server {
         self.store.clone()
     }
 
-    /// The store is as it was; its revisions are lower, and none of them is one that was given out before (a
-    /// chance meeting of versions of two timelines is not modelled).
-    pub fn restore(&mut self, backup: Store) {
+    /// The store is as it was. Its revisions are lower, and none of them is one that was given out before (a chance
+    /// meeting of versions of two timelines is not modelled); or, `bumped`, they go on above all that were given out.
+    pub fn restore(&mut self, backup: Store, bumped: bool) {
+        let newest = self.store.revision;
         self.store = backup;
-        self.timeline = (self.timeline + 1) % TIMELINES;
+        if bumped {
+            self.store.revision = newest + BUMP;
+        } else {
+            self.timeline = (self.timeline + 1) % TIMELINES;
+        }
     }
 
     /// Moves with every write.

@@ -226,3 +226,22 @@ fn a_claim_bound_by_another_controller_while_it_pauses_is_not_bound_again() {
     assert_eq!(world.hostport(9002), None, "{}", world.story());
     world.ends_well();
 }
+
+/// A claim of the former one's name, which asks for something else, names that one's number again and again.
+#[test]
+fn a_refused_release_waits_its_time_though_a_claim_of_the_same_name_waits_too() {
+    let mut world = cluster(9000, 9000, 1);
+    world.bound_claim("shop/a");
+    world.delete_claim(&key("shop/a"));
+    world.claim("shop/a", Some(9500));
+    let release = world.until(0, is_release);
+    world.answer(0, release, Outcome::Refused("no rights today".to_owned()));
+    let asked = world.asked("CAS 9000");
+    world.seconds(29);
+    assert_eq!(world.asked("CAS 9000"), asked, "{}", world.story());
+
+    world.seconds(5);
+
+    assert_eq!(world.asked("CAS 9000"), asked + 1, "{}", world.story());
+    world.ends_well();
+}

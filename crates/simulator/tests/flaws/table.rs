@@ -196,7 +196,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "a late reply brings a dead claim back",
         file: "known/claims.rs",
-        find: "self.dead_claims.hold(&claim.uid)",
+        find: "if «self.dead_claims.hold(&claim.uid)» {\n            return",
         wrong: "false",
     },
     Flaw {
@@ -208,7 +208,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "another number after a timeout",
         file: "mod.rs",
-        find: "self.schedule.at(now.mono + AGAIN, Alarm::Again(id));",
+        find: "return «self.schedule.at(now.mono + pause, Alarm::Again(id))»;",
         wrong: "match self.asked.remove(&id) {
                     Some(Asked { asker: Asker::Claim(key), action: Action::CreateHostPort(new), .. }) => {
                         let job = self.claim_jobs.remove(&key);
@@ -268,5 +268,23 @@ pub const FLAWS: &[Flaw] = &[
         file: "members.rs",
         find: "if «self.known.other_form_stands(spot)» {\n            return Member::Taken",
         wrong: "false",
+    },
+    Flaw {
+        name: "a number is undone for a slot that is gone (N3)",
+        file: "release.rs",
+        find: "Step::ReadBeforeRelease if «hopeless.is_some_and(|claim| claim.count == 1)» =>",
+        wrong: "false",
+    },
+    Flaw {
+        name: "what a restore undid is believed",
+        file: "rewind.rs",
+        find: "self.rewound |= «older» ||",
+        wrong: "false && older",
+    },
+    Flaw {
+        name: "what a listing shows older is not read",
+        file: "mod.rs",
+        find: "«self.ask_in_doubt()»;",
+        wrong: "()",
     },
 ];

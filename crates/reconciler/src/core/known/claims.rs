@@ -6,7 +6,7 @@ use crds::ClaimPhase;
 
 use super::{Known, Touch};
 use crate::{
-    action::ActionId,
+    action::{Action, ActionId},
     seen::{Change, Claim, Key, Run, Uid},
 };
 
@@ -16,6 +16,11 @@ impl Known {
             Change::Listing => self.claim_list.names.clear(),
             Change::Listed(claim) => {
                 self.claim_list.names.insert(claim.key.clone());
+                self.rewound |= self.dead_claims.was_told(&claim.uid);
+                let older = self.claims.get(&claim.key).is_some_and(|known| known.version > claim.version);
+                if older || self.dead_claims.hold(&claim.uid) {
+                    self.doubts.push(Action::GetClaim(claim.key.clone()));
+                }
                 self.put_claim(claim);
             }
             Change::ListDone => {
@@ -59,7 +64,7 @@ impl Known {
     /// This very claim is gone, a read has shown it; what watches still tell of it is old.
     pub(in crate::core) fn bury_claim(&mut self, key: &Key, uid: &Uid) {
         if self.claims.get(key).is_some_and(|known| known.uid == *uid) {
-            self.dead_claims.dig(key.clone(), uid.clone());
+            self.dead_claims.dig(key.clone(), uid.clone(), self.next);
             self.remove_claim(key, uid);
         }
     }

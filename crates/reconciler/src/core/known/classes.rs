@@ -8,7 +8,7 @@ use crds::Strategy;
 use super::{Known, Touch};
 use crate::{
     action::ActionId,
-    seen::{Change, Class},
+    seen::{Change, Class, Uid},
 };
 
 impl Known {
@@ -17,6 +17,12 @@ impl Known {
             Change::Listing => self.class_list.names.clear(),
             Change::Listed(class) => {
                 self.class_list.names.insert(class.name.clone());
+                self.rewound |= self.dead_classes.was_told(&class.uid);
+                let known = self.classes.get(&class.name);
+                if known.is_some_and(|known| known.version > class.version) {
+                    self.doubted_classes.insert(class.name.clone());
+                    self.touched.push(Touch::ClassStatus(class.name.clone()));
+                }
                 self.put_class(class);
             }
             Change::ListDone => {
@@ -51,7 +57,9 @@ impl Known {
         if self.dead_classes.hold(&class.uid) || known.is_some_and(|known| known.version >= class.version) {
             return;
         }
-        if !known.is_some_and(|known| known.same_spec(&class)) {
+        // In doubt even an equal generation may stand for another spec.
+        let doubted = self.doubted_classes.contains(&class.name);
+        if doubted || !known.is_some_and(|known| known.same_spec(&class)) {
             let strategy = match class.strategy {
                 Strategy::Sequential => allocator::Strategy::Sequential,
                 Strategy::Random => allocator::Strategy::Random,
@@ -70,6 +78,13 @@ impl Known {
         }
         self.touched.push(Touch::ClassStatus(class.name.clone()));
         self.classes.insert(class.name.clone(), class);
+    }
+
+    /// This very class is gone, a write has shown it. Its watch may bring it back until it tells of the end.
+    pub(in crate::core) fn forget_class(&mut self, name: &Arc<str>, uid: &Uid) {
+        if self.classes.get(name).is_some_and(|known| known.uid == *uid) {
+            self.remove_class(name);
+        }
     }
 
     pub(super) fn remove_class(&mut self, name: &Arc<str>) {

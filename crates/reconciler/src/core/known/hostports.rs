@@ -5,7 +5,7 @@ use crds::HostPortPhase;
 
 use super::{Known, Touch};
 use crate::{
-    action::ActionId,
+    action::{Action, ActionId},
     seen::{Change, HostPort, Uid},
 };
 
@@ -15,6 +15,12 @@ impl Known {
             Change::Listing => self.hostport_list.names.clear(),
             Change::Listed(hostport) => {
                 self.hostport_list.names.insert(hostport.spot);
+                self.rewound |= self.dead_hostports.was_told(&hostport.uid);
+                let older =
+                    self.hostports.get(&hostport.spot).is_some_and(|known| known.version > hostport.version);
+                if older || self.dead_hostports.hold(&hostport.uid) {
+                    self.doubts.push(Action::GetHostPort(hostport.spot));
+                }
                 self.put_hostport(hostport);
             }
             Change::ListDone => {
@@ -58,7 +64,7 @@ impl Known {
     /// This very HostPort is gone, a read or our own DELETE has shown it; what watches still tell of it is old.
     pub(in crate::core) fn bury_hostport(&mut self, spot: Spot, uid: &Uid) {
         if self.hostports.get(&spot).is_some_and(|known| known.uid == *uid) {
-            self.dead_hostports.dig(spot, uid.clone());
+            self.dead_hostports.dig(spot, uid.clone(), self.next);
             self.remove_hostport(spot, uid);
         }
     }

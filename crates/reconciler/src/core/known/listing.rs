@@ -65,11 +65,21 @@ impl<K: Clone + Ord + Hash> Listing<K> {
     }
 }
 
+/// An object that this process knows to be gone.
+#[derive(Debug)]
+pub(super) struct Grave<K> {
+    key: K,
+    /// The first request that was asked for after its end.
+    since: ActionId,
+    /// Its watch has told of its end.
+    told: bool,
+}
+
 /// Objects that this process knows to be gone, while a watch or the reply to an earlier request may still tell
 /// of them. A uid never comes back.
 #[derive(Debug)]
 pub(super) struct Graves<K> {
-    pub(super) keys: HashMap<Uid, K>,
+    pub(super) keys: HashMap<Uid, Grave<K>>,
     /// The watch has told of their end: when every request before this one is answered, nobody else will.
     pub(super) told: VecDeque<(ActionId, Uid)>,
 }
@@ -85,22 +95,33 @@ impl<K: Hash + Eq> Graves<K> {
         self.keys.contains_key(uid)
     }
 
+    /// The first request that was asked for when it was known to be gone.
+    pub(super) fn held_since(&self, uid: &Uid) -> Option<ActionId> {
+        self.keys.get(uid).map(|grave| grave.since)
+    }
+
+    /// Its watch has told of its end: no later listing shows it, unless the store was restored.
+    pub(super) fn was_told(&self, uid: &Uid) -> bool {
+        self.keys.get(uid).is_some_and(|grave| grave.told)
+    }
+
     /// A read has shown that it is gone; its watch will say so.
-    pub(super) fn dig(&mut self, key: K, uid: Uid) {
-        self.keys.insert(uid, key);
+    pub(super) fn dig(&mut self, key: K, uid: Uid, next: ActionId) {
+        self.keys.insert(uid, Grave { key, since: next, told: false });
     }
 
     /// Its watch has told of its end.
     pub(super) fn tell(&mut self, key: K, uid: Uid, next: ActionId) {
         self.told.push_back((next, uid.clone()));
-        self.keys.insert(uid, key);
+        self.keys.entry(uid).or_insert(Grave { key, since: next, told: true }).told = true;
     }
 
     /// A listing is complete: its watch will not tell of those whose name is not in it.
     pub(super) fn tell_all(&mut self, names: &HashSet<K>, next: ActionId) {
-        let gone =
-            self.keys.iter().filter(|(_, key)| !names.contains(*key)).map(|(uid, _)| (next, uid.clone()));
-        self.told.extend(gone);
+        for (uid, grave) in self.keys.iter_mut().filter(|(_, grave)| !names.contains(&grave.key)) {
+            grave.told = true;
+            self.told.push_back((next, uid.clone()));
+        }
     }
 
     #[cfg(test)]
