@@ -57,6 +57,7 @@ pub struct HostPortClaimSpec {
     pub port: Option<Port>,
 
     /// How many consecutive numbers the claim holds, 1 to 1000; the class may allow fewer (maxCount).
+    /// Default: 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1000))]
     pub count: u16,

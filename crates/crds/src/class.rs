@@ -75,11 +75,12 @@ pub struct HostPortClassSpec {
 
     /// How a free port is picked: Sequential takes the lowest free number, Random any. The lowest numbers of a
     /// class (status.staticBand) come last either way: they are left to claims that want a certain port.
+    /// Default: Sequential.
     #[serde(default)]
     pub strategy: Strategy,
 
     /// What a claim gets: Cluster, the number on all nodes; Node, the number on one node: the same number is granted
-    /// many times, once for each node, to claims of one pod each. Cannot be changed.
+    /// many times, once for each node, to claims of one pod each. Cannot be changed. Default: Cluster.
     #[serde(default)]
     pub scope: Scope,
 
@@ -90,13 +91,13 @@ pub struct HostPortClassSpec {
     pub max_nodes: Option<u32>,
 
     /// What becomes of a port when its claim is gone: Delete gives it back to the pool after reuseDelay,
-    /// Retain keeps it until an administrator deletes the HostPort or clears its claimRef.
+    /// Retain keeps it until an administrator deletes the HostPort or clears its claimRef. Default: Delete.
     #[serde(default)]
     pub reclaim_policy: ReclaimPolicy,
 
     /// How long a freed port rests before another claim may have it, so that late packets meant for its last
     /// user reach nobody. Below 40s a pod whose creation was still in flight when its claim was deleted may
-    /// be stored on a port that meanwhile belongs to someone else.
+    /// be stored on a port that meanwhile belongs to someone else. Default: 60s.
     #[serde(default = "default_reuse_delay")]
     pub reuse_delay: ReuseDelay,
 
@@ -110,12 +111,13 @@ pub struct HostPortClassSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub max_per_namespace: Option<u16>,
 
-    /// The largest block that one claim may ask for (its count), 1 to 1000.
+    /// The largest block that one claim may ask for (its count), 1 to 1000. Default: 64.
     #[serde(default = "default_max_count")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_count: u16,
 
     /// Also hand out the numbers that Kubernetes itself listens on (2379-2380, 6443, 10248-10259).
+    /// Default: false.
     #[serde(default)]
     pub allow_reserved: bool,
 }

@@ -231,8 +231,8 @@ impl Trouble {
         Self::stalled(
             Reason::CountTooLarge,
             format!(
-                "Class \"{class}\" is of scope Node and gives one port to a claim, this one asks for {count}. Create a \
-                 claim for each port, or use a class of scope Cluster for a block."
+                "Class \"{class}\" is of scope Node and gives one port to a claim, this one asks for {count}. Delete it \
+                 and create a claim for each port, or use a class of scope Cluster for a block."
             ),
         )
     }
@@ -264,8 +264,9 @@ impl Trouble {
         Self::stalled(
             Reason::CountTooLarge,
             format!(
-                "Class \"{class}\" gives at most {most} ports to one claim, this one asks for {count}. Create \
-                 several claims with a smaller count, or ask the administrator to raise maxCount."
+                "Class \"{class}\" gives at most {most} ports to one claim, this one asks for {count}. Delete it \
+                 and create several with a smaller count; or ask the administrator to raise maxCount, and it binds by \
+                 itself."
             ),
         )
     }
@@ -329,7 +330,7 @@ impl Trouble {
             Reason::PortTaken,
             format!(
                 "Port {port} is held by claim \"{claim}\" in this namespace. Delete that claim and this one takes \
-                 the port over, or claim another number."
+                 the port over; or create this one anew with another port."
             ),
         )
     }
@@ -339,8 +340,8 @@ impl Trouble {
         Self::new(
             Reason::PortTaken,
             format!(
-                "Port {port} is in use outside this namespace. Claim another number, or ask the administrator \
-                 (kubectl get hp {port})."
+                "Port {port} is in use outside this namespace. Create the claim anew with another port, or ask the \
+                 administrator (kubectl get hp {port})."
             ),
         )
     }
@@ -363,8 +364,8 @@ impl Trouble {
         Self::stalled(
             Reason::PortOutsidePools,
             format!(
-                "Port {port} is not in class \"{class}\" ({pools}). Claim a number inside, leave port out, or ask \
-                 the administrator to extend the class."
+                "Port {port} is not in class \"{class}\" ({pools}). Create the claim anew with a port inside, or \
+                 without; or ask the administrator to extend the class, and it binds by itself."
             ),
         )
     }
@@ -374,8 +375,8 @@ impl Trouble {
         Self::stalled(
             Reason::PortOutsidePools,
             format!(
-                "Port {port} is reserved for Kubernetes itself; class \"{class}\" does not set allowReserved. Claim \
-                 another number."
+                "Port {port} is reserved for Kubernetes itself; class \"{class}\" does not set allowReserved. \
+                 Create the claim anew with another port."
             ),
         )
     }
@@ -385,8 +386,8 @@ impl Trouble {
         Self::stalled(
             Reason::PortOutsidePools,
             format!(
-                "Port {port} is in class \"{class}\", but belongs to the older class \"{owner}\". Claim it from that \
-                 class, or claim another number."
+                "Port {port} is in class \"{class}\", but belongs to the older class \"{owner}\". Create the claim \
+                 anew with that class, or with another port."
             ),
         )
     }

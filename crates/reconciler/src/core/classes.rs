@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use allocator::PortRange;
+use allocator::{Counts, PortRange};
 
 use super::{Alarm, Asker, Core, REFUSED};
 use crate::{
@@ -69,7 +69,7 @@ impl Core {
     fn status_of(&self, class: &Class) -> ClassStatus {
         let counts = self.known.ledger.counts(&class.name);
         let pools = self.known.ledger.pools(&class.name).unwrap_or_default().to_owned();
-        let conditions = conditions(class, &pools, counts.conflict > 0, counts.blocked);
+        let conditions = conditions(class, &pools, &counts);
         let since = |condition: &Condition| {
             let stored = class.conditions.iter().find(|(kind, _)| **kind == *condition.kind);
             text::since(stored.map(|(_, ready)| ready), condition.status, self.now.wall)
@@ -82,28 +82,38 @@ impl Core {
     }
 }
 
-fn conditions(class: &Class, pools: &str, conflict: bool, blocked: bool) -> Vec<Condition> {
-    if blocked {
+fn conditions(class: &Class, pools: &str, counts: &Counts) -> Vec<Condition> {
+    if counts.blocked {
         return blocked_by_scope(pools);
     }
+    let conflict = counts.conflict > 0;
     let overlap = "Some numbers of the pools belong to an older class and are not granted from this one; the rest \
                    is. Take them out of one of the two classes.";
     let risky = class.pools.iter().any(|pool| RISKY.iter().any(|(start, end)| overlaps(*pool, *start, *end)));
-    let ready = match conflict {
-        false => ("Ready", format!("Hands out ports {pools}.")),
-        true => ("PoolConflict", format!("Hands out ports {pools}. {overlap}")),
+    let shared = "The pools reach into 30000-32767 (NodePorts by default) or 32768-60999 (source ports of outgoing \
+                  connections on Linux): a node may use such a number for something else at any time. Choose other \
+                  numbers, or keep them free on the nodes (ip_local_reserved_ports).";
+    let (status, reason, message) = match (counts.capacity, conflict, risky) {
+        (0, ..) => (
+            Truth::False,
+            "PoolEmpty",
+            format!(
+                "Hands out nothing of {pools}: every number is excluded, reserved for Kubernetes (allowReserved) or \
+                 belongs to an older class. Extend the pools; claims that wait bind by themselves."
+            ),
+        ),
+        (_, true, _) => (Truth::True, "PoolConflict", format!("Hands out ports {pools}. {overlap}")),
+        (_, _, true) => (Truth::True, "RiskyRange", format!("Hands out ports {pools}. {shared}")),
+        _ => (Truth::True, "Ready", format!("Hands out ports {pools}.")),
     };
-    let mut all = vec![Condition { kind: "Ready", status: Truth::True, reason: ready.0, message: ready.1 }];
+    let mut all = vec![Condition { kind: "Ready", status, reason, message }];
     if conflict {
         let (kind, reason) = ("PoolConflict", "OlderClass");
         all.push(Condition { kind, status: Truth::True, reason, message: overlap.to_owned() });
     }
     if risky {
-        let message = "The pools reach into 30000-32767 (NodePorts by default) or 32768-60999 (source ports of \
-                       outgoing connections on Linux): a node may use such a number for something else at any \
-                       time. Choose other numbers, or keep them free on the nodes (ip_local_reserved_ports)."
-            .to_owned();
-        all.push(Condition { kind: "RiskyRange", status: Truth::True, reason: "SharedRange", message });
+        let (kind, reason) = ("RiskyRange", "SharedRange");
+        all.push(Condition { kind, status: Truth::True, reason, message: shared.to_owned() });
     }
     all
 }

@@ -123,6 +123,27 @@ async fn numbers_that_services_use_are_skipped_and_counted() -> Result<()> {
     let conditions = world.get_class(&class).await?.status.unwrap_or_default().conditions;
     let risky = conditions.iter().find(|condition| condition.type_ == "RiskyRange").context("it warns")?;
     ensure!(risky.status == "True" && risky.message.contains("30000-32767"), "{risky:?}");
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("it is ready")?;
+    ensure!((ready.status.as_str(), ready.reason.as_str()) == ("True", "RiskyRange"), "{ready:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_class_of_which_every_number_is_left_out_says_so_until_it_has_one() -> Result<()> {
+    let world = World::new("empty").await?;
+    let class = world.class_with(0, |spec| spec.pools = vec![pool(10248, 10250)]).await?;
+    world.claim("web", &class).await?;
+    let message = world.says("web", "PoolExhausted").await?;
+    ensure!(message.contains("10248-10250"), "{message}");
+
+    let conditions = world.get_class(&class).await?.status.unwrap_or_default().conditions;
+    let ready =
+        conditions.iter().find(|condition| condition.type_ == "Ready").context("it has a condition")?;
+    ensure!((ready.status.as_str(), ready.reason.as_str()) == ("False", "PoolEmpty"), "{ready:?}");
+
+    let start = range(1);
+    world.set_pools(&class, &[(10248, 10250), (start, start)]).await?;
+    ensure!(world.bound("web").await? == start);
     Ok(())
 }
 

@@ -57,9 +57,7 @@ impl Known {
         if self.dead_classes.hold(&class.uid) || known.is_some_and(|known| known.version >= class.version) {
             return;
         }
-        // In doubt even an equal generation may stand for another spec.
-        let doubted = self.doubted_classes.contains(&class.name);
-        if doubted || !known.is_some_and(|known| known.same_spec(&class)) {
+        if !known.is_some_and(|known| known.same_spec(&class)) {
             let strategy = match class.strategy {
                 Strategy::Sequential => allocator::Strategy::Sequential,
                 Strategy::Random => allocator::Strategy::Random,
