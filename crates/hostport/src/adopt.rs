@@ -14,12 +14,21 @@ use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use self::plan::{Scope, Seen};
-use crate::cli::AdoptOptions;
+use crate::{cli::AdoptOptions, cluster};
 
 const PAGE: u32 = 500;
 
 pub(crate) async fn run(options: AdoptOptions) -> anyhow::Result<()> {
-    let client = Client::try_default().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
+    let config = cluster::config().await?;
+    let server = config.cluster_url.clone();
+    let client = Client::try_from(config).context("connect to the cluster")?;
+    adopt(client, options).await.map_err(|error| match error.downcast_ref() {
+        None | Some(kube::Error::Api(_)) => error,
+        Some(_) => error.context(format!("no answer from the API server at {server}")),
+    })
+}
+
+async fn adopt(client: Client, options: AdoptOptions) -> anyhow::Result<()> {
     let here = || options.namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let namespace = (!options.all_namespaces).then(here);
     let class = match &options.class {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use crds::{HostPortClaim, names::FINALIZER_CLAIM_PROTECTION};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
-    Api, Client, Config, Error, ResourceExt,
+    Api, Client, Error, ResourceExt,
     api::{ListParams, ObjectMeta, Patch, PatchParams},
 };
 use serde_json::json;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const STAND_BY: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(options: CleanupOptions) -> anyhow::Result<()> {
-    let config = Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
+    let config = crate::cluster::config().await?;
     let client = Client::try_from(config).context("connect to the cluster")?;
     let mut done = BTreeSet::new();
     match timeout(options.timeout, clean(&client, &options.namespace, &mut done)).await {

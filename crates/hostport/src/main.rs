@@ -3,6 +3,7 @@
 mod adopt;
 mod cleanup;
 mod cli;
+mod cluster;
 mod definitions;
 mod election;
 mod health;
@@ -43,12 +44,33 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hostport: {error:#}");
+            eprintln!("hostport: {}", words(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The error and its causes, each said once: libraries repeat the cause in their own words.
+fn words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
+}
+
 fn run(mut runtime: Builder, role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     runtime.enable_all().build()?.block_on(role)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let error = anyhow!("refused").context("connect (refused)").context("list pods");
+
+        assert_eq!(super::words(&error), "list pods: connect (refused)");
+    }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, bail};
-use kube::{Client, Config};
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -84,8 +84,7 @@ struct Process {
 impl Process {
     async fn start(common: CommonOptions, target: Target, parts: usize) -> anyhow::Result<Self> {
         logging::start(&common)?;
-        let mut config =
-            Config::infer().await.context("find the cluster: set KUBECONFIG, or run in a pod")?;
+        let mut config = crate::cluster::config().await?;
         config.connect_timeout = Some(Duration::from_secs(10));
         config.write_timeout = Some(ANSWER);
         config.read_timeout = Some(SILENCE);
