@@ -355,7 +355,7 @@ impl Core {
     }
 
     /// In a class of scope Node: the slot of the wanted number that is to be had, else one that will be when pods have
-    /// ended, else any, which is taken.
+    /// ended, of nobody or kept for the claim, else any, which is taken.
     fn slot_of(&self, claim: &Claim, class: &Arc<str>, port: Port) -> Option<Spot> {
         self.known.ledger.scope(class).filter(|scope| *scope != Scope::Cluster)?;
         let native = |spot: &Spot| !self.known.foreign_to(*spot, &claim.key.namespace);
@@ -364,6 +364,10 @@ impl Core {
 
         let idle = available().find(|spot| calm(spot) && !self.is_busy(*spot));
         let free = idle.or_else(|| self.known.ledger.pick_slot_of(class, port));
-        Some(free.or_else(|| available().next()).unwrap_or(Spot::slot_of(port, 0)))
+        let kept = |spot: &Spot| {
+            spot.port() == port && self.known.hostport(*spot).is_some_and(|it| it.kept_for.is_some())
+        };
+        let later = || available().next().or_else(|| self.known.spots_of(&claim.key).into_iter().find(kept));
+        Some(free.or_else(later).unwrap_or(Spot::slot_of(port, 0)))
     }
 }

@@ -13,6 +13,7 @@ mod entitled;
 mod jobs;
 mod known;
 mod members;
+mod need;
 mod queue;
 mod release;
 mod restore;

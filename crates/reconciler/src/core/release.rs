@@ -10,17 +10,17 @@ use super::{
     AGAIN, Alarm, Asker, Core, REFUSED,
     binding::{is_none, read_other},
     carriers::Curious,
-    known::labelled,
+    need::Need,
 };
 use crate::{
     action::{Action, Deed, HostPortChange, Notice, Outcome, Subject},
-    seen::{Claim, Holder, HostPort, Key, Pod, Uid, Version},
+    seen::{Claim, HostPort, Key, Pod, Uid, Version},
     text::{self, Trouble},
 };
 
 /// A create can be under way for 34 s inside the API server; a pod admitted before its claim was seen to be
 /// gone is stored by then, or never.
-const IN_FLIGHT: Duration = Duration::from_secs(40);
+pub(super) const IN_FLIGHT: Duration = Duration::from_secs(40);
 /// The longest time between two looks at a number that rests: the wall clock may jump.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 /// Between two looks at a slot that waits for other slots of its number.
@@ -33,14 +33,14 @@ const RETAINED: &str = "admin (Retain)";
 /// When this process itself saw the claim of a Released HostPort gone; worth nothing at another version (C3, C5).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
-    version: Version,
-    at: Duration,
+    pub(super) version: Version,
+    pub(super) at: Duration,
     /// N2: this process itself wrote that version, so nobody's write that was decided before can hit it.
-    own: bool,
+    pub(super) own: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// Is the claim gone, so that the port becomes Released?
     ReadBeforeRelease,
     /// Is the claim of a Released port gone? The rest begins.
@@ -65,7 +65,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct SpotJob {
     hostport: Box<HostPort>,
-    step: Step,
+    pub(super) step: Step,
 }
 
 /// What a live read of the claim says of a HostPort.
@@ -375,86 +375,6 @@ impl Core {
     fn finish_later(&mut self, spot: Spot, pause: Duration) {
         self.schedule.at(self.now.mono + pause, Alarm::Spot(spot));
         self.spread_to_claims(spot);
-    }
-}
-
-/// What keeps a slot, whose claim is gone.
-enum Need<'a> {
-    /// Nothing.
-    Nobody,
-    /// This pod.
-    Pod(&'a Key),
-    /// Other processes' decisions, maybe, on this slot: they are to be voided first.
-    TakeOver(Spot),
-    /// Slots that have not rested, or that another process has made its own.
-    Later,
-}
-
-impl Core {
-    /// N1, N2: a pod carries the number, not a slot of it. Those that name a claim for which a slot stands need that slot.
-    /// For each of the others in the namespace a slot stays that no pod of its own claim needs; and only those count
-    /// that this process has made its own, and that have rested for as long as a pod can be on its way.
-    fn who_needs<'a>(
-        &self,
-        hostport: &HostPort,
-        claim: &Key,
-        carriers: &mut dyn Iterator<Item = &'a Pod>,
-    ) -> Need<'a> {
-        let port = hostport.spot.port();
-        let carriers: Vec<_> = carriers.collect();
-        let own = labelled(claim).name;
-        if let Some(pod) =
-            carriers.iter().filter(|pod| pod.serves(port) == Some(&own)).map(|pod| &pod.key).min()
-        {
-            return Need::Pod(pod);
-        }
-        let orphans = carriers.iter().filter(|pod| !self.known.is_accounted_for(pod, port));
-        let orphans: Vec<_> = orphans.map(|pod| &pod.key).collect();
-        let seen = |it: &HostPort| self.sightings.get(&it.spot).filter(|seen| seen.version == it.version);
-        let is_own = |it: &HostPort| seen(it).is_some_and(|seen| seen.own);
-        let rested = |it: &HostPort| {
-            let rest = it.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get()).min(IN_FLIGHT);
-            seen(it).is_some_and(|seen| seen.at + rest <= self.now.mono)
-        };
-        let spare = self.known.slots(port).filter(|it| {
-            let mine = it.holder.as_ref().filter(|holder| holder.key.namespace == claim.namespace);
-            let needed = |holder: &Holder| {
-                let name = labelled(&holder.key).name;
-                carriers.iter().any(|pod| pod.serves(port) == Some(&name))
-            };
-            let leaves = self.spot_jobs.get(&it.spot).is_some_and(|job| job.step == Step::Free);
-            // What an administrator keeps is never freed, nor made anybody's own.
-            let stays = it.phase == HostPortPhase::Released && it.policy == ReclaimPolicy::Delete;
-            stays && !leaves && mine.is_some_and(|holder| !needed(holder))
-        });
-        let mut spare: Vec<_> = if orphans.is_empty() { vec![hostport] } else { spare.collect() };
-        spare.sort_by_key(|it| it.spot);
-        if let Some(pod) = orphans.iter().min().filter(|_| spare.len() <= orphans.len()) {
-            return Need::Pod(pod);
-        }
-        let free = spare.iter().filter(|it| is_own(it) && rested(it)).count();
-        if is_own(hostport) && free > orphans.len() {
-            return Need::Nobody;
-        }
-        // Two processes do not take slots from each other for ever: who has the lowest goes on, the other one waits for
-        // longer than that takes.
-        match spare.first() {
-            Some(first) if !orphans.is_empty() && !is_own(first) => {
-                let waited = seen(first).is_some_and(|seen| seen.at + 2 * IN_FLIGHT <= self.now.mono);
-                if waited { Need::TakeOver(first.spot) } else { Need::Later }
-            }
-            _ => {
-                let next = spare.iter().find(|it| !is_own(it) && rested(it));
-                next.map_or(Need::Later, |it| Need::TakeOver(it.spot))
-            }
-        }
-    }
-
-    /// The pod that `heldBy` of a slot names, if it still carries the number and has no slot of its own.
-    fn known_holder_back(&self, hostport: &HostPort) -> Option<Key> {
-        let name = hostport.held_by.as_deref().filter(|_| !hostport.spot.is_whole())?;
-        let (namespace, name) = name.strip_prefix("pod ")?.split_once('/')?;
-        Some(Key::new(namespace, name)).filter(|pod| self.known.is_stranger(pod, hostport.spot.port()))
     }
 }
 

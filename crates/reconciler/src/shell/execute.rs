@@ -18,9 +18,9 @@ use tokio::{
 };
 
 use super::{
-    convert::{adoption_patch, claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
     metrics::{Kind, Metrics, Request},
     notices::Notices,
+    patches::{adoption_patch, claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
     slim::{SlimHostPort, SlimHostPortClaim, SlimPod, SlimStatefulSet},
     watches::LIVE,
 };

@@ -5,6 +5,7 @@ mod convert;
 mod execute;
 mod metrics;
 mod notices;
+mod patches;
 mod slim;
 mod watchdog;
 mod watches;

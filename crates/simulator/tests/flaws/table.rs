@@ -247,13 +247,13 @@ pub const FLAWS: &[Flaw] = &[
     },
     Flaw {
         name: "slots are freed that another process may have decided on (N2)",
-        file: "release.rs",
+        file: "need.rs",
         find: "let is_own = |it: &HostPort| seen(it).is_some_and(|seen| «seen.own»);",
         wrong: "true",
     },
     Flaw {
         name: "a pod whose label was taken off needs no slot",
-        file: "release.rs",
+        file: "need.rs",
         find: "carriers.iter().filter(|pod| «!self.known.is_accounted_for(pod, port)»)",
         wrong: "false",
     },
