@@ -364,8 +364,13 @@ impl Core {
 
         let idle = available().find(|spot| calm(spot) && !self.is_busy(*spot));
         let free = idle.or_else(|| self.known.ledger.pick_slot_of(class, port));
+        let never = |spot| {
+            let member = Run::at(spot, 1).map(|run| self.member(claim, class, spot, run));
+            matches!(member, Some(Member::Taken(trouble)) if trouble.stalled)
+        };
         let kept = |spot: &Spot| {
-            spot.port() == port && self.known.hostport(*spot).is_some_and(|it| it.kept_for.is_some())
+            let kept = self.known.hostport(*spot).is_some_and(|it| it.kept_for.is_some());
+            spot.port() == port && kept && !never(*spot)
         };
         let later = || available().next().or_else(|| self.known.spots_of(&claim.key).into_iter().find(kept));
         Some(free.or_else(later).unwrap_or(Spot::slot_of(port, 0)))
