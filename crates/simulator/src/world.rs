@@ -246,7 +246,7 @@ impl World {
         }
         if self.controllers[index].core.is_rewound() {
             if !self.restored {
-                self.judge.accuse(format!("controller {index} takes the store for restored"));
+                self.judge.accuse(format!("rewind: controller {index} takes the store for restored"));
             }
             return self.kill(index, |_| true);
         }
