@@ -203,12 +203,10 @@ impl Server {
         let stands = std::iter::once(Spot::whole(port)).chain(self.slots(port).map(|it| it.spot));
         let mut stands = stands.filter(|spot| self.hostports.contains_key(spot));
         // Nobody who asks for a slot is handed the number itself, or one of a block, though the class was of another
-        // scope once.
+        // scope once. What is nobody's is not handed over.
         let handed = |spot: &Spot| {
-            self.hostports.get(spot).is_some_and(|it| {
-                let others = it.holder.as_ref().is_some_and(|holder| holder.key != claim.key);
-                others || it.block.is_some()
-            })
+            let holder = self.hostports.get(spot).and_then(|it| Some((it.holder.as_ref()?, it.block)));
+            holder.is_some_and(|(holder, block)| holder.key != claim.key || block.is_some())
         };
         let there = stands.find(|spot| self.is_free(claim, class, *spot) && !handed(spot));
         let made = || self.may_have(class, lowest).ok().and_then(|()| self.free_slot(claim, class, port));
