@@ -22,6 +22,9 @@ impl World {
             return;
         };
         self.tally.hit(Fault::LabelTaken);
+        if let Some(admitted) = self.judge.admitted.get_mut(key) {
+            admitted.pod.serves = Box::default();
+        }
         self.people(
             || format!("tenant takes the label off pod {key}"),
             |server| {
