@@ -149,7 +149,7 @@ impl Plan {
                 .any(|it| key.starts_with(it))
                 && !KNOWN.contains(&key.as_str())
             {
-                return Err(Refusal::UnknownAnnotation { key: key.clone() });
+                return Err(Refusal::UnknownAnnotation { key: key.clone(), meant: meant(key) });
             }
         }
         plan.add_makes(asks, annotations)?;
@@ -212,6 +212,15 @@ impl Plan {
 pub(crate) fn is_ours(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else { return false };
     domain.strip_suffix(GROUP).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// The annotation that the unknown one differs from by one letter.
+fn meant(unknown: &str) -> Option<String> {
+    let (_, name) = unknown.split_once('/')?;
+    let named = [ANNOTATION_CLAIM, ANNOTATION_CLASS, ANNOTATION_COUNT, ANNOTATION_OPTIONS, ANNOTATION_REF];
+    let named = named.into_iter().map(|prefix| format!("{prefix}{name}"));
+    let mut all = named.chain(KNOWN.map(str::to_owned));
+    all.find(|known| strsim::damerau_levenshtein(known, unknown) == 1)
 }
 
 /// The environment variable that tells a container the number: `HOSTPORT_WEB`.
@@ -333,6 +342,22 @@ mod tests {
         {
             let said = refusal(&[(key, "x")]);
             assert!(said.contains(key) && said.contains("not supported by this version"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_typing_error_of_one_letter_is_told() {
+        for (key, known) in [
+            ("clam.hostport.io/web", "claim.hostport.io/web"),
+            ("optoins.hostport.io/web", "options.hostport.io/web"),
+            ("hostport.io/enable", "hostport.io/enabled"),
+        ] {
+            let said = refusal(&[(key, "x")]);
+            assert!(said.contains(&format!("Did you mean {known}? ")), "{said}");
+        }
+        for key in ["hostport.io/claim", "hostportclass.hostport.io/is-default-class"] {
+            let said = refusal(&[(key, "x")]);
+            assert!(!said.contains("Did you mean"), "{said}");
         }
     }
 

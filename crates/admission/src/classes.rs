@@ -30,8 +30,11 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Reads classes.
 pub(crate) struct Classes {
     client: Client,
-    recent: Mutex<HashMap<String, (Instant, HostPortClass)>>,
+    recent: Mutex<HashMap<Wanted, (Instant, Vec<HostPortClass>)>>,
 }
+
+/// The class of this name, or if there is none the default classes.
+type Wanted = Option<String>;
 
 impl Classes {
     pub(crate) fn new(client: Client) -> Self {
@@ -40,18 +43,11 @@ impl Classes {
 
     /// The class of a claim that is to be made, nearly as it is stored.
     pub(crate) async fn class_of(&self, namespace: &str, make: &Make) -> Result<HostPortClass, Stop> {
-        let api: Api<HostPortClass> = Api::all(self.client.clone());
-        let (candidates, named) = match &make.class {
-            Some(name) => {
-                let found = self.named(&api, name, make.count).await?;
-                let missing = || Fleet::NoClass { key: make.key.clone(), class: name.clone() };
-                (vec![found.ok_or_else(|| Stop::from(Refusal::from(missing())))?], true)
-            }
-            None => {
-                let all = within("HostPortClasses".to_owned(), api.list(&ListParams::default())).await?;
-                (all.items.into_iter().filter(is_default).collect(), false)
-            }
-        };
+        let candidates = self.candidates(&make.class, make.count).await?;
+        if let Some(name) = make.class.as_ref().filter(|_| candidates.is_empty()) {
+            let missing = Fleet::NoClass { key: make.key.clone(), class: name.clone() };
+            return Err(Refusal::from(missing).into());
+        }
         let labels = match candidates.iter().any(|class| class.spec.namespace_selector.is_some()) {
             true => labels_of(&self.client, namespace).await?,
             false => BTreeMap::new(),
@@ -61,7 +57,7 @@ impl Classes {
         admitting.sort_by_key(|class| (class.creation_timestamp(), std::cmp::Reverse(class.name_any())));
         let Some(class) = admitting.pop() else {
             let (key, namespace) = (make.key.clone(), namespace.to_owned());
-            let refusal = match candidates.first().filter(|_| named) {
+            let refusal = match candidates.first().filter(|_| make.class.is_some()) {
                 Some(class) => Fleet::NotForNamespace { class: class.name_any(), namespace },
                 None => Fleet::NoDefaultClass { key, namespace },
             };
@@ -78,25 +74,29 @@ impl Classes {
         Ok(class.clone())
     }
 
-    /// That there is no free port, or too few at once, is never said on what was read before.
-    async fn named(
-        &self,
-        api: &Api<HostPortClass>,
-        name: &str,
-        count: u16,
-    ) -> Result<Option<HostPortClass>, Stop> {
+    /// That there is no such class, no free port, or too few at once, is never said on what was read before.
+    async fn candidates(&self, wanted: &Wanted, count: u16) -> Result<Vec<HostPortClass>, Stop> {
         let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = recent().get(name).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, class)| class.clone());
-        if let Some(class) =
-            known.filter(|class| count <= class.spec.max_count && has_free_ports(class, count))
-        {
-            return Ok(Some(class));
+        let serves = |class: &HostPortClass| count <= class.spec.max_count && has_free_ports(class, count);
+        let known = recent().get(wanted).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, all)| all.clone());
+        if let Some(known) = known.filter(|all| !all.is_empty() && all.iter().all(serves)) {
+            return Ok(known);
         }
         let at = Instant::now();
-        let found = within(format!("HostPortClass {name:?}"), api.get_opt(name)).await?;
-        match &found {
-            Some(class) => drop(recent().insert(name.to_owned(), (at, class.clone()))),
-            None => drop(recent().remove(name)),
+        let api: Api<HostPortClass> = Api::all(self.client.clone());
+        let found: Vec<_> = match wanted {
+            Some(name) => {
+                let found = within(format!("HostPortClass {name:?}"), api.get_opt(name)).await?;
+                found.into_iter().collect()
+            }
+            None => {
+                let all = within("HostPortClasses".to_owned(), api.list(&ListParams::default())).await?;
+                all.items.into_iter().filter(is_default).collect()
+            }
+        };
+        match found.is_empty() {
+            true => drop(recent().remove(wanted)),
+            false => drop(recent().insert(wanted.clone(), (at, found.clone()))),
         }
         Ok(found)
     }
@@ -135,3 +135,7 @@ async fn labels_of(client: &Client, namespace: &str) -> Result<BTreeMap<String, 
     let found = within(format!("namespace {namespace:?}"), api.get_metadata_opt(namespace)).await?;
     Ok(found.map(|found| found.labels().clone()).unwrap_or_default())
 }
+
+#[cfg(test)]
+#[path = "classes_tests.rs"]
+mod tests;

@@ -59,7 +59,9 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(raw: &'a Value, pod: &'a Pod, plan: &'a Plan) -> Result<Self, Refusal> {
-        Ok(Self { raw, pod, plan, targets: targets(pod, plan)? })
+        let targets = targets(pod, plan)?;
+        each_number_once(&targets)?;
+        Ok(Self { raw, pod, plan, targets })
     }
 
     pub(crate) fn decide(&self, standings: &Standings, asking: Asking<'_>) -> Decision {
@@ -177,6 +179,23 @@ fn target<'a>(pod: &'a Pod, used: &'a Use) -> Result<Target<'a>, Refusal> {
         return Err(Refusal::NotTcpOrUdp { name: used.port_name.clone(), protocol: protocol.to_owned() });
     }
     Ok(Target { used, place })
+}
+
+/// A node gives a number once for each protocol. The API server would say "Duplicate value", and not of what.
+fn each_number_once(targets: &[Target<'_>]) -> Result<(), Refusal> {
+    let mut seen = BTreeMap::new();
+    for Target { used, place } in targets {
+        let protocol = place.port.protocol();
+        if let Some(first) = seen.insert((&used.claim, used.index, protocol), &used.port_name) {
+            return Err(Refusal::SharedClaim {
+                claim: used.claim.clone(),
+                protocol: protocol.to_owned(),
+                first: first.clone(),
+                second: used.port_name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A node maps ports of app containers only; with hostNetwork every container listens on the node.

@@ -130,6 +130,18 @@ fn a_ref_tells_the_number_and_gives_no_port() {
 }
 
 #[test]
+fn two_ports_of_one_protocol_cannot_share_a_claim() {
+    let raw = with(web(), "/spec/containers/0/ports/-", &json!({"name": "admin", "containerPort": 8081}));
+
+    let said = decide(&annotated(raw, "claim.hostport.io/admin", "shop-web")).unwrap_err();
+
+    assert!(
+        said.starts_with("ports \"admin\" and \"web\" both are TCP and both name claim \"shop-web\""),
+        "{said}"
+    );
+}
+
+#[test]
 fn two_ports_may_share_a_claim() {
     let raw = with(
         web(),

@@ -13,10 +13,10 @@ use crate::{run::Run, standing::Outlook};
 pub(crate) enum Refusal {
     #[error(
         "annotation {key} is not supported by this version of hostport, and it ignores none of its annotations. \
-         Remove the annotation, correct it, or ask the administrator to upgrade hostport.",
-        key = short(key)
+         {meant}Remove the annotation, correct it, or ask the administrator to upgrade hostport.",
+        key = short(key), meant = meant.as_ref().map(|it| format!("Did you mean {}? ", short(it))).unwrap_or_default()
     )]
-    UnknownAnnotation { key: String },
+    UnknownAnnotation { key: String, meant: Option<String> },
 
     #[error(transparent)]
     Fleet(#[from] Fleet),
@@ -26,6 +26,12 @@ pub(crate) enum Refusal {
          ports name one claim."
     )]
     SameNumber { number: Port, first: String, second: String },
+
+    #[error(
+        "ports {first:?} and {second:?} both are {protocol} and both name claim {claim:?}, whose number a node gives out \
+         once for each protocol. Let each name a claim of its own."
+    )]
+    SharedClaim { claim: String, protocol: String, first: String, second: String },
 
     #[error(
         "annotation {key} asks for number {index} of claim {claim:?}, which holds {holds}; the first is 0. Correct \
@@ -274,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_long_text_is_quoted_in_part() {
-        let refusal = Refusal::UnknownAnnotation { key: format!("hostport.io/{}", "ä".repeat(5000)) };
+        let refusal =
+            Refusal::UnknownAnnotation { key: format!("hostport.io/{}", "ä".repeat(5000)), meant: None };
 
         assert!(refusal.to_string().chars().count() < 350);
     }

@@ -117,6 +117,7 @@ async fn warn_workloads(State(admission): State<Admission>, body: Body) -> Respo
 }
 
 /// What keeps a pod from being allowed.
+#[derive(Debug)]
 pub(crate) enum Stop {
     Refused(Refusal),
     Unread(ReadError),
