@@ -49,7 +49,7 @@ pub enum Action {
         version: Version,
     },
     /// The second lock: a claim's status at the version at which it was decided on.
-    PatchClaimStatus {
+    PutClaimStatus {
         /// Which.
         key: Key,
         /// Only at this version (a uid would be ignored on `/status`).

@@ -20,7 +20,7 @@ pub fn words(action: &Action) -> String {
         Action::CreateHostPort(new) => format!("create {} for {}={}", new.spot, new.key, new.uid),
         Action::PatchHostPort { spot, version, change, .. } => format!("CAS {spot}@{version} {change:?}"),
         Action::DeleteHostPort { spot, version, .. } => format!("DELETE {spot}@{version}"),
-        Action::PatchClaimStatus { key, version, status } => {
+        Action::PutClaimStatus { key, version, status } => {
             let (phase, reason) = (status.phase, status.conditions[0].reason);
             format!("status {key}@{version} {phase:?} {} {reason}", run(status.run))
         }

@@ -235,7 +235,7 @@ impl Core {
                     return self.finish_claim_job(key, ClaimJob::Bind(bind));
                 };
                 let status = Box::new(self.bound_status(claim, run, &bind.class));
-                Action::PatchClaimStatus { key: key.clone(), version: bind.version, status }
+                Action::PutClaimStatus { key: key.clone(), version: bind.version, status }
             }
         };
         if step == Step::ReadClaim {

@@ -288,7 +288,7 @@ impl Core {
         // The API server stores nothing, and gives no new version, if nothing differs.
         status.ready_since = self.now.wall.div_euclid(1000);
         let (key, version, status) = (claim.key.clone(), claim.version, Box::new(status));
-        self.spot_ask(hostport, Step::Void, Action::PatchClaimStatus { key, version, status });
+        self.spot_ask(hostport, Step::Void, Action::PutClaimStatus { key, version, status });
     }
 
     fn release_of(&self, hostport: &HostPort, verdict: Verdict) -> HostPortChange {

@@ -173,7 +173,7 @@ impl Core {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
         let status = Box::new(self.bound_status(claim, run, &hostport.class));
-        let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
+        let action = Action::PutClaimStatus { key: key.clone(), version: claim.version, status };
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
 
@@ -190,7 +190,7 @@ impl Core {
         }
         job.notice = self.notice(claim, &trouble);
         let status = Box::new(status);
-        let action = Action::PatchClaimStatus { key: key.clone(), version: claim.version, status };
+        let action = Action::PutClaimStatus { key: key.clone(), version: claim.version, status };
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
 

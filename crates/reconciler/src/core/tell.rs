@@ -69,7 +69,7 @@ impl Core {
             return; // I9
         }
         let status = Box::new(status);
-        let action = Action::PatchClaimStatus { key: claim.key.clone(), version: claim.version, status };
+        let action = Action::PutClaimStatus { key: claim.key.clone(), version: claim.version, status };
         self.begin(&claim.key, ClaimJob::Write { uid: claim.uid.clone(), notice }, action);
     }
 

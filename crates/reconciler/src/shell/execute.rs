@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     metrics::{Kind, Metrics, Request},
     notices::Notices,
-    patches::{adoption_patch, claim_status_patch, class_status_patch, hostport_of, merge_patch_of},
+    patches::{adoption_patch, claim_with_status, class_status_patch, hostport_of, merge_patch_of},
     slim::{SlimHostPort, SlimHostPortClaim, SlimPod, SlimStatefulSet},
     watches::LIVE,
 };
@@ -183,10 +183,13 @@ impl Inner {
                     )),
                 })
             }
-            Action::PatchClaimStatus { key, version, status } => {
-                let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
-                let patch = Patch::Merge(claim_status_patch(*version, status));
-                claim(api.patch_status(&key.name, &merge, &patch).await?)
+            Action::PutClaimStatus { key, version, status } => {
+                let body = claim_with_status(key, *version, status);
+                let body = serde_json::to_vec(&body).map_err(Error::SerdeError)?;
+                let request =
+                    kube::core::Request::new(SlimHostPortClaim::url_path(&(), Some(&key.namespace)));
+                let request = request.replace_subresource("status", &key.name, &PostParams::default(), body);
+                claim(client.request(request.map_err(Error::BuildRequest)?).await?)
             }
             Action::PatchFinalizers { key, uid, version, finalizers } => {
                 let api = Api::<SlimHostPortClaim>::namespaced(client, &key.namespace);
@@ -245,7 +248,7 @@ impl Inner {
 /// Nothing waits for it but people.
 fn tells(action: &Action) -> bool {
     match action {
-        Action::PatchClaimStatus { status, .. } => status.phase == ClaimPhase::Pending,
+        Action::PutClaimStatus { status, .. } => status.phase == ClaimPhase::Pending,
         Action::PatchClassStatus { .. } => true,
         _ => false,
     }
@@ -366,7 +369,7 @@ fn name(action: &Action) -> &'static str {
         Action::CreateHostPort(_) => "create_hostport",
         Action::PatchHostPort { .. } => "patch_hostport",
         Action::DeleteHostPort { .. } => "delete_hostport",
-        Action::PatchClaimStatus { .. } => "patch_claim_status",
+        Action::PutClaimStatus { .. } => "put_claim_status",
         Action::PatchFinalizers { .. } => "patch_claim_finalizers",
         Action::AdoptClaim { .. } => "adopt_claim",
         Action::DeleteClaim { .. } => "delete_claim",

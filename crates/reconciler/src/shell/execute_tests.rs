@@ -20,10 +20,10 @@ use crate::{
     text::{ClaimStatus, Trouble, troubled},
 };
 
-/// Never answers a PATCH; what it is to create, it created.
+/// Never answers a PUT; what it is to create, it created.
 async fn serve(call: Request<Body>) -> Response {
     let (head, body) = call.into_parts();
-    if head.method == Method::PATCH {
+    if head.method == Method::PUT {
         return pending().await;
     }
     let mut body: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn told(name: &str) -> Action {
         conditions: troubled(&Trouble::class_not_found("games")),
         ready_since: 0,
     };
-    Action::PatchClaimStatus { key: Key::new("shop", name), version: Version(1), status: Box::new(status) }
+    Action::PutClaimStatus { key: Key::new("shop", name), version: Version(1), status: Box::new(status) }
 }
 
 fn grant() -> Action {

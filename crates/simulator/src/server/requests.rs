@@ -38,7 +38,7 @@ impl Server {
                     Outcome::Done
                 }
             },
-            Action::PatchClaimStatus { key, version, status } => match self.claims.get(key) {
+            Action::PutClaimStatus { key, version, status } => match self.claims.get(key) {
                 None => Outcome::NotFound,
                 Some(claim) if !meets(claim.version, *version) => Outcome::Conflict,
                 Some(_) => self.write_claim_status(key, (**status).clone()),

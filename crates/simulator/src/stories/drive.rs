@@ -221,7 +221,7 @@ impl World {
 }
 
 pub fn is_status(action: &Action) -> bool {
-    matches!(action, Action::PatchClaimStatus { .. })
+    matches!(action, Action::PutClaimStatus { .. })
 }
 
 pub fn is_create(action: &Action) -> bool {

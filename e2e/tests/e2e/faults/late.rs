@@ -123,7 +123,7 @@ async fn a_kill_after_any_write_is_made_good() -> Result<()> {
         killed_after.push(end.context("the story ends with a DELETE")?);
 
         eprintln!("killed after each of {} writes:\n{}", killed_after.len(), killed_after.join("\n"));
-        for method in ["POST", "PATCH", "DELETE"] {
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
             ensure!(killed_after.iter().any(|write| write.starts_with(method)), "never after a {method}");
         }
         ensure!(killed_after.len() >= 6, "a grant, a re-bind and the end take more writes than that");
