@@ -114,11 +114,10 @@ impl Inner {
             .with_min_delay(Duration::from_millis(100))
             .with_max_times(6)
             .with_jitter();
-        let attempt = || async {
-            match timeout(ATTEMPT, self.request(&action)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(Fault::Silence),
-            }
+        // Boxed: thousands may wait for their turn, and need no room yet for what only 64 do at once.
+        let attempt = || {
+            let answer = Box::pin(timeout(ATTEMPT, self.request(&action)));
+            answer.map(|answer| answer.unwrap_or(Err(Fault::Silence)))
         };
         let answer = attempt.retry(policy).when(Fault::may_pass).await;
         let outcome = answer.unwrap_or_else(|fault| fault.outcome(&action));
@@ -184,8 +183,8 @@ impl Inner {
                 })
             }
             Action::PutClaimStatus { key, version, status } => {
-                let body = claim_with_status(key, *version, status);
-                let body = serde_json::to_vec(&body).map_err(Error::SerdeError)?;
+                let body = serde_json::to_vec(&claim_with_status(key, *version, status));
+                let body = body.map_err(Error::SerdeError)?;
                 let request =
                     kube::core::Request::new(SlimHostPortClaim::url_path(&(), Some(&key.namespace)));
                 let request = request.replace_subresource("status", &key.name, &PostParams::default(), body);

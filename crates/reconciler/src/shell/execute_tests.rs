@@ -71,3 +71,14 @@ async fn a_grant_does_not_wait_until_a_thousand_claims_are_told() {
     assert_eq!(id, ActionId(1000));
     assert!(matches!(outcome, Outcome::HostPort(_)), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn what_waits_for_its_turn_is_small() {
+    let client = Client::new(Router::new().fallback(serve), "default");
+    let executor =
+        Executor::new(client, mpsc::unbounded_channel().0, Metrics::register(&mut Registry::default()));
+
+    let size = size_of_val(&executor.inner.carry_out(grant()));
+
+    assert!(size < 1024, "{size} bytes for each of thousands");
+}
