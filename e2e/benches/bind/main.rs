@@ -41,6 +41,9 @@ struct Args {
     /// Be the null operator (used by the benchmark itself).
     #[arg(long, hide = true)]
     null_operator: bool,
+    /// Also a null operator whose objects are as ours: it watches HostPorts, and writes the same labels and status.
+    #[arg(long)]
+    alike: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -49,6 +52,7 @@ struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Null,
+    Alike,
     Hostport,
 }
 
@@ -67,7 +71,7 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     e2e::init();
     if args.null_operator {
-        return null::run().await;
+        return null::run(args.alike).await;
     }
     match args.held {
         Some(held) => growth(&args, held).await,
@@ -83,7 +87,10 @@ async fn rounds(args: &Args) -> Result<()> {
     println!("operator  round   binds/s  p50 ms  p99 ms  writes/bind  CPU s  RSS MiB  API server ms/bind");
     let mut all = Vec::new();
     for round in 1..=args.rounds {
-        for subject in [Subject::Null, Subject::Hostport] {
+        for subject in [Subject::Null, Subject::Alike, Subject::Hostport] {
+            if subject == Subject::Alike && !args.alike {
+                continue;
+            }
             let measured = one_round(args, subject).await?;
             println!(
                 "{:8}  {round:5}  {:8.1}  {:6}  {:6}  {:11.3}  {:5.2}  {:7.1}  {:18.2}",
@@ -103,8 +110,12 @@ async fn rounds(args: &Args) -> Result<()> {
         median(all.iter().filter(|(of, _)| *of == subject).map(|(_, round)| what(round)).collect())
     };
     let ratio = |what| median_of(Subject::Hostport, what) / median_of(Subject::Null, what);
+    let alike = |what| median_of(Subject::Hostport, what) / median_of(Subject::Alike, what);
     println!("\nhostport / null, medians of {} rounds:", args.rounds);
     println!("  throughput  {:.2}  (to reach: 0.95)", ratio(|round| round.binds_per_second));
+    if args.alike {
+        println!("  of the one with objects as ours: {:.2}", alike(|round| round.binds_per_second));
+    }
     println!("  p99         {:.2}", ratio(|round| round.p99.as_secs_f64()));
     println!("  CPU         {:.2}", ratio(|round| round.usage.cpu.as_secs_f64()));
     println!("  API server  {:.2}", ratio(|round| round.api_server));
@@ -170,17 +181,15 @@ impl Subject {
     fn name(self) -> &'static str {
         match self {
             Subject::Null => "null",
+            Subject::Alike => "alike",
             Subject::Hostport => "hostport",
         }
     }
 
     async fn start(self, cluster: &DevCluster) -> Result<Child> {
         match self {
-            Subject::Null => Child::spawn(
-                std::env::current_exe().context("find the benchmark itself")?,
-                &["--null-operator"],
-                cluster.kubeconfig(),
-            ),
+            Subject::Null => Child::null(&["--null-operator"], cluster.kubeconfig()),
+            Subject::Alike => Child::null(&["--null-operator", "--alike"], cluster.kubeconfig()),
             Subject::Hostport => Ok(Child::Operator(Operator::start(cluster, &["controller"], &[]).await?)),
         }
     }

@@ -1,5 +1,6 @@
 //! The least that an operator could do: watch claims, create an object for each, patch its status. No checks, no
-//! locks, no memory.
+//! locks, no memory. And the least with objects as hostport's: it watches what it has created, labels it, and says as
+//! much in the status.
 
 use std::{
     collections::HashSet,
@@ -10,8 +11,11 @@ use std::{
 };
 
 use anyhow::Result;
-use crds::{ClaimRef, HostPort, HostPortClaim, HostPortPhase, HostPortSpec, Port, ReclaimPolicy};
-use futures::StreamExt;
+use crds::{
+    ClaimRef, HostPort, HostPortClaim, HostPortPhase, HostPortSpec, Port, ReclaimPolicy,
+    names::{LABEL_CLAIM_NAMESPACE, LABEL_CLASS},
+};
+use futures::{StreamExt, future::ready};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -23,8 +27,13 @@ use kube::{
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-pub(crate) async fn run() -> Result<()> {
+/// `alike`: with objects as hostport's.
+pub(crate) async fn run(alike: bool) -> Result<()> {
     let client = Client::try_default().await?;
+    if alike {
+        let hostports = watcher(Api::<HostPort>::all(client.clone()), watcher::Config::default());
+        tokio::spawn(hostports.default_backoff().for_each(|_| ready(())));
+    }
     let next = Arc::new(AtomicU16::new(1));
     let room = Arc::new(Semaphore::new(64));
     let mut seen = HashSet::new();
@@ -40,7 +49,7 @@ pub(crate) async fn run() -> Result<()> {
         let (client, next, room) = (client.clone(), next.clone(), room.clone());
         tokio::spawn(async move {
             let _room = room.acquire().await;
-            if let Err(error) = bind(client, &claim, next.fetch_add(1, Ordering::Relaxed)).await {
+            if let Err(error) = bind(client, &claim, next.fetch_add(1, Ordering::Relaxed), alike).await {
                 eprintln!("{}: {error}", claim.name_any());
             }
         });
@@ -48,7 +57,7 @@ pub(crate) async fn run() -> Result<()> {
     Ok(())
 }
 
-async fn bind(client: Client, claim: &HostPortClaim, number: u16) -> Result<(), kube::Error> {
+async fn bind(client: Client, claim: &HostPortClaim, number: u16, alike: bool) -> Result<(), kube::Error> {
     let Some(port) = Port::new(number) else { return Ok(()) };
     let namespace = claim.namespace().unwrap_or_default();
     let spec = HostPortSpec {
@@ -65,11 +74,23 @@ async fn bind(client: Client, claim: &HostPortClaim, number: u16) -> Result<(), 
         held_by: None,
         phase: HostPortPhase::Bound,
     };
-    let hostport = HostPort::new(&number.to_string(), spec);
+    let mut hostport = HostPort::new(&number.to_string(), spec);
+    let mut status = json!({ "observedGeneration": 1, "phase": "Bound", "port": number });
+    if alike {
+        let labels = [(LABEL_CLASS, "bench"), (LABEL_CLAIM_NAMESPACE, &namespace)];
+        hostport.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "Bound", "message": format!("Port {number} is the claim's."),
+            "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        status["hostPortClassName"] = json!("bench");
+        status["count"] = json!(1);
+        status["ports"] = json!(number.to_string());
+        status["conditions"] = json!([ready]);
+    }
     Api::all(client.clone()).create(&PostParams::default(), &hostport).await?;
-    let status = json!({ "status": { "observedGeneration": 1, "phase": "Bound", "port": number } });
     Api::<HostPortClaim>::namespaced(client, &namespace)
-        .patch_status(&claim.name_any(), &PatchParams::default(), &Patch::Merge(status))
+        .patch_status(&claim.name_any(), &PatchParams::default(), &Patch::Merge(json!({ "status": status })))
         .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The operators that are measured, as processes.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{self, Command, Stdio},
 };
 
@@ -17,8 +17,8 @@ pub(crate) enum Child {
 }
 
 impl Child {
-    pub(crate) fn spawn(program: PathBuf, args: &[&str], kubeconfig: &Path) -> Result<Self> {
-        let mut command = Command::new(program);
+    pub(crate) fn null(args: &[&str], kubeconfig: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe().context("find the benchmark itself")?);
         command.args(args).env("KUBECONFIG", kubeconfig).stdin(Stdio::null()).stdout(Stdio::null());
         Ok(Child::Null(command.spawn().context("start the null operator")?))
     }
