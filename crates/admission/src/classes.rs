@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -30,8 +30,11 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Reads classes.
 pub(crate) struct Classes {
     client: Client,
-    recent: Mutex<HashMap<Wanted, (Instant, Vec<HostPortClass>)>>,
+    recent: Mutex<HashMap<Wanted, Arc<Recent>>>,
 }
+
+/// What was found last, and when that was asked for. Who reads holds it: the others wait for what he finds.
+type Recent = tokio::sync::Mutex<Option<(Instant, Vec<HostPortClass>)>>;
 
 /// The class of this name, or if there is none the default classes.
 type Wanted = Option<String>;
@@ -76,11 +79,15 @@ impl Classes {
 
     /// That there is no such class, no free port, or too few at once, is never said on what was read before.
     async fn candidates(&self, wanted: &Wanted, count: u16) -> Result<Vec<HostPortClass>, Stop> {
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = Instant::now();
+        let all = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = all().entry(wanted.clone()).or_default().clone();
+        let mut recent = recent.lock().await;
         let serves = |class: &HostPortClass| count <= class.spec.max_count && has_free_ports(class, count);
-        let known = recent().get(wanted).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, all)| all.clone());
-        if let Some(known) = known.filter(|all| !all.is_empty() && all.iter().all(serves)) {
-            return Ok(known);
+        if let Some((at, found)) = &*recent
+            && (*at > asked || at.elapsed() < FRESH && !found.is_empty() && found.iter().all(serves))
+        {
+            return Ok(found.clone());
         }
         let at = Instant::now();
         let api: Api<HostPortClass> = Api::all(self.client.clone());
@@ -94,9 +101,9 @@ impl Classes {
                 all.items.into_iter().filter(is_default).collect()
             }
         };
-        match found.is_empty() {
-            true => drop(recent().remove(wanted)),
-            false => drop(recent().insert(wanted.clone(), (at, found.clone()))),
+        *recent = Some((at, found.clone()));
+        if found.is_empty() {
+            all().remove(wanted);
         }
         Ok(found)
     }

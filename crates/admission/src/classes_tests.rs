@@ -75,6 +75,18 @@ async fn a_class_with_free_ports_is_read_once_a_second() {
     }
 }
 
+#[tokio::test]
+async fn those_who_ask_at_the_same_moment_share_a_read() {
+    let store = Store::default();
+    let classes = store.classes();
+    let all: Vec<_> = (0..100).map(|_| make(Some("games"))).collect();
+
+    let asked = futures::future::join_all(all.iter().map(|make| classes.class_of("shop", make))).await;
+
+    assert!(asked.iter().all(Result::is_ok));
+    assert_eq!(store.reads(), 2, "that of the first, and one that began when all had asked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn that_a_class_has_no_free_port_is_never_said_on_what_was_read_before() {
     for named in [Some("games"), None] {

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crds::HostPortClaim;
+use crds::{HostPortClaim, Reason};
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Client, ResourceExt,
@@ -19,6 +19,9 @@ use crate::{run::Run, standing::said};
 /// A watch ends within this time, seconds, and is begun anew, so that a dead connection is noticed.
 const WATCH_LIMIT: u32 = 24;
 
+/// The reason of a claim that nobody has looked at.
+const WAITING: &str = Reason::WaitingForController.as_str();
+
 /// What a claim says that it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saying {
@@ -26,7 +29,18 @@ pub(crate) struct Saying {
     pub(crate) run: Run,
 }
 
-/// The sayings of all claims that are Bound and not being deleted. Nothing of the others.
+/// What a claim says, if anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is Bound and living.
+    Holds(Saying),
+    /// Why it is not bound, since it was looked at.
+    Unbound,
+}
+
+type Names = HashMap<Box<str>, HashMap<Box<str>, Said>>;
+
+/// What all claims say that were looked at and are not being deleted.
 #[derive(Default)]
 pub(crate) struct Known {
     sayings: Mutex<Sayings>,
@@ -36,15 +50,18 @@ pub(crate) struct Known {
 
 #[derive(Default)]
 struct Sayings {
-    by_name: HashMap<Box<str>, HashMap<Box<str>, Saying>>,
+    by_name: Names,
     /// A listing under way: what was known is good until it is complete.
-    listed: HashMap<Box<str>, HashMap<Box<str>, Saying>>,
+    listed: Names,
 }
 
 impl Known {
     /// What the claim says that it holds, if it was seen Bound and living.
     pub(crate) fn saying(&self, namespace: &str, name: &str) -> Option<Saying> {
-        self.sayings().by_name.get(namespace)?.get(name).cloned()
+        match self.sayings().by_name.get(namespace)?.get(name)? {
+            Said::Holds(saying) => Some(saying.clone()),
+            Said::Unbound => None,
+        }
     }
 
     /// When the last claim was bound, whosever it is, as far as the watch has told.
@@ -58,6 +75,20 @@ impl Known {
         while !names.iter().all(|name| self.saying(namespace, name).is_some()) && told.changed().await.is_ok()
         {
         }
+    }
+
+    /// The same, or until one of them says why it is not bound.
+    pub(crate) async fn settled(&self, namespace: &str, names: &BTreeSet<&str>) {
+        let mut told = self.told.subscribe();
+        while !self.are_settled(namespace, names) && told.changed().await.is_ok() {}
+    }
+
+    fn are_settled(&self, namespace: &str, names: &BTreeSet<&str>) -> bool {
+        let sayings = self.sayings();
+        let said = |name: &&str| sayings.by_name.get(namespace).and_then(|claims| claims.get(*name));
+        let mut all = names.iter().map(said);
+        let unbound = |said: &Option<&Said>| *said == Some(&Said::Unbound);
+        all.clone().any(|said| unbound(&said)) || all.all(|said| said.is_some())
     }
 
     /// Takes in what the watch tells, until it ends.
@@ -99,25 +130,24 @@ impl Known {
     }
 }
 
-/// Whether the claim says something that it did not say before.
-fn put(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) -> bool {
+/// Whether the claim says that it holds something, and did not say so before.
+fn put(sayings: &mut Names, claim: &HostPortClaim) -> bool {
     let lives = claim.metadata.deletion_timestamp.is_none();
-    let run = said(claim).filter(|_| lives);
-    match (run, claim.uid()) {
-        (Some(run), Some(uid)) => {
-            let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
-            let saying = Saying { uid: uid.into(), run };
-            let names = sayings.entry(namespace.into()).or_default();
-            names.insert(name.into(), saying.clone()).is_none_or(|before| before != saying)
-        }
-        _ => {
-            remove(sayings, claim);
-            false
-        }
-    }
+    let said = match (said(claim), claim.uid()) {
+        _ if !lives => None,
+        (Some(run), Some(uid)) => Some(Said::Holds(Saying { uid: uid.into(), run })),
+        _ => claim.ready_reason().filter(|reason| *reason != WAITING).map(|_| Said::Unbound),
+    };
+    let Some(said) = said else {
+        remove(sayings, claim);
+        return false;
+    };
+    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+    let before = sayings.entry(namespace.into()).or_default().insert(name.into(), said.clone());
+    said != Said::Unbound && before.is_none_or(|before| before != said)
 }
 
-fn remove(sayings: &mut HashMap<Box<str>, HashMap<Box<str>, Saying>>, claim: &HostPortClaim) {
+fn remove(sayings: &mut Names, claim: &HostPortClaim) {
     let namespace = claim.namespace().unwrap_or_default();
     if let Some(names) = sayings.get_mut(&*namespace) {
         names.remove(&*claim.name_any());
@@ -191,6 +221,20 @@ mod tests {
 
         known.apply(Event::Apply(bound_claim("voice", 9001)));
         assert!(futures::poll!(&mut wait).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_that_one_of_his_claims_is_not_bound() {
+        let known = Known::default();
+        let names = BTreeSet::from(["web", "voice"]);
+        let mut wait = std::pin::pin!(known.settled("shop", &names));
+
+        known.apply(Event::Apply(claim("web", Some(("WaitingForController", "…")))));
+        assert!(futures::poll!(&mut wait).is_pending());
+
+        known.apply(Event::Apply(claim("web", Some(("PoolExhausted", "No free port.")))));
+        assert!(futures::poll!(&mut wait).is_ready());
+        assert_eq!(known.saying("shop", "web"), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -249,7 +249,8 @@ impl Inner {
         let known = self.lookup.known();
         let mut wait = if making.hopeful { self.waits.begin_made() } else { None };
         if let Some(wait) = &mut wait {
-            wait.pause(known.all_say(asking.namespace, &claims)).await;
+            let told = known.settled(asking.namespace, &claims);
+            wait.pause_while_busy(told, || known.last_bound()).await;
         }
         loop {
             let standings = self.lookup.proposed(asking.namespace, claims.iter().copied()).await?;
@@ -263,10 +264,14 @@ impl Inner {
                 wait = self.waits.begin();
             }
             let Some(wait) = &mut wait else { return Err(refusal.into()) };
-            if let Some(bound) = known.last_bound().filter(|_| making.hopeful) {
-                wait.goes_on(bound);
-            }
-            if !wait.pause(known.all_say(asking.namespace, &claims)).await {
+            let goes_on = match making.hopeful {
+                true => {
+                    let told = known.settled(asking.namespace, &claims);
+                    wait.pause_while_busy(told, || known.last_bound()).await
+                }
+                false => wait.pause(known.all_say(asking.namespace, &claims)).await,
+            };
+            if !goes_on {
                 return Err(refusal.into());
             }
         }

@@ -3,9 +3,9 @@
 //! their few workers for everybody (40 ReplicaSets on one dead claim stopped another tenant's for 40 s).
 //!
 //! Waiting is listening to the watch of claims, and reading again, in growing steps, in case that it is silent: at most
-//! 32 waits with at most 16 reads each. A claim that admission has just made is read when the watch tells of it, and
-//! every half second. While claims are being bound its turn comes, and to refuse the pod would only make more work:
-//! then the wait is longer, as long as the claim says no reason why it is not bound.
+//! 32 waits with at most 16 reads each. A claim that admission has just made is read when the watch tells of it, or when
+//! for half a second it has told of no claim that was bound. While claims are being bound its turn comes, and to refuse the
+//! pod would only make more work: then the wait is longer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +59,7 @@ impl Waits {
 
     /// For a claim that admission made, whoever asks. `None`: too many wait already.
     pub(crate) fn begin_made(&self) -> Option<Wait> {
-        self.sit_down(&self.seats_made, LONGEST_MADE, LONGEST_MADE)
+        self.sit_down(&self.seats_made, LONGEST_MADE, Duration::ZERO)
     }
 
     fn sit_down(&self, seats: &Arc<Semaphore>, longest: Duration, pause: Duration) -> Option<Wait> {
@@ -89,9 +89,29 @@ impl Wait {
         true
     }
 
-    /// A claim was bound at that time, whosever it is: one that admission made is waited for longer.
-    pub(crate) fn goes_on(&mut self, bound: Instant) {
-        self.until = self.until.max((bound + LONGEST_MADE).min(self.began + LONGEST_BUSY));
+    /// The same for a claim that admission made, as long as others are bound: `last_bound` is when the watch told of one,
+    /// whosever it is.
+    pub(crate) async fn pause_while_busy(
+        &mut self,
+        told: impl Future<Output = ()>,
+        last_bound: impl Fn() -> Option<Instant>,
+    ) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
+        // What the watch tells may be older than what was read last.
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        let mut told = std::pin::pin!(told);
+        while tokio::time::timeout_at(self.until, &mut told).await.is_err() {
+            let busy = last_bound().map_or(self.until, |bound| bound + LONGEST_MADE);
+            let until = busy.min(self.began + LONGEST_BUSY);
+            if until <= self.until {
+                break;
+            }
+            self.until = until;
+        }
+        true
     }
 }
 
@@ -123,30 +143,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_for_a_claim_that_was_made_ends_within_half_a_second() {
+    async fn a_wait_for_a_claim_that_was_made_ends_within_half_a_second_and_two_reads() {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        while wait.pause(pending()).await {}
+        let mut reads = 1;
+        while wait.pause_while_busy(pending(), || None).await {
+            reads += 1;
+        }
 
-        assert_eq!(start.elapsed(), LONGEST_MADE);
+        assert_eq!((start.elapsed(), reads), (LONGEST_MADE, 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_others_are_bound_a_wait_for_a_claim_that_was_made_is_longer_but_not_without_end() {
+    async fn while_others_are_bound_it_is_longer_but_not_without_end_and_nothing_is_read() {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
         let mut wait = waits.begin_made().unwrap();
-        let mut reads = 0;
-        while wait.pause(pending()).await {
+        let mut reads = 1;
+        while wait.pause_while_busy(pending(), || Some(Instant::now())).await {
             reads += 1;
-            wait.goes_on(Instant::now());
         }
 
-        assert_eq!(start.elapsed(), LONGEST_BUSY);
-        assert!(reads <= 11, "{reads} reads");
+        assert_eq!((start.elapsed(), reads), (LONGEST_BUSY, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_tells_old_news_makes_few_reads() {
+        let waits = Waits::new(Gauge::default());
+
+        let mut wait = waits.begin_made().unwrap();
+        let mut reads = 1;
+        while wait.pause_while_busy(ready(()), || None).await {
+            reads += 1;
+        }
+
+        assert!(reads <= 8, "{reads} reads");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_no_more_are_bound_it_ends() {
+        let waits = Waits::new(Gauge::default());
+        let last = Instant::now() + Duration::from_millis(1200);
+
+        let mut wait = waits.begin_made().unwrap();
+        while wait.pause_while_busy(pending(), || Some(last.min(Instant::now()))).await {}
+
+        assert_eq!(last.elapsed(), LONGEST_MADE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +199,8 @@ mod tests {
         let waits = Waits::new(Gauge::default());
         let start = Instant::now();
 
-        assert!(waits.begin_made().unwrap().pause(ready(())).await);
+        assert!(waits.begin().unwrap().pause(ready(())).await);
+        assert!(waits.begin_made().unwrap().pause_while_busy(ready(()), || None).await);
 
         assert_eq!(start.elapsed(), Duration::ZERO);
     }

@@ -109,7 +109,12 @@ impl Core {
         };
         let version = self.known.hostport(spot).map(|hostport| hostport.version);
         let step = match self.member(claim, &bind.class, spot, bind.run) {
-            Member::Free if bind.alone != Some(spot) && self.known.may_have_other_form(spot) => {
+            // N3: what stands there would be undone again. That it does not is certain only before the status.
+            Member::Free
+                if bind.alone != Some(spot)
+                    && self.known.may_have_other_form(spot)
+                    && !self.known.is_beside_held_slot(spot) =>
+            {
                 Step::ReadOther
             }
             Member::Free => Step::Create,

@@ -60,6 +60,12 @@ impl Known {
         self.slots.met || !spot.is_whole()
     }
 
+    /// A claim holds another slot of the number: nobody else gives the number out as a whole.
+    pub(in crate::core) fn is_beside_held_slot(&self, spot: Spot) -> bool {
+        !spot.is_whole()
+            && self.slots(spot.port()).any(|it| it.spot != spot && it.phase == HostPortPhase::Bound)
+    }
+
     /// A live pod that uses what the claim holds: of its namespace, and if that is a slot then for this very claim.
     pub(in crate::core) fn user_of(&self, spot: Spot, claim: &Key) -> Option<&Key> {
         match spot.is_whole() {
