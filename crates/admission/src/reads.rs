@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::{
     HostPort, HostPortClaim, Port,
-    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE, LABEL_POD_PORT, label_of_claim},
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE, LABEL_MADE, LABEL_POD_PORT, label_of_claim},
 };
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -102,9 +102,11 @@ impl Reads {
         match within("HostPortClaims".to_owned(), api.list_metadata(&params)).await {
             Err(_) => Standing::Absent { others: Vec::new(), more: true },
             Ok(list) => {
-                let names: Vec<_> = list.items.iter().map(ResourceExt::name_any).collect();
-                let more = names.len() > OFFERED;
-                Standing::Absent { others: nearest(names, name), more }
+                let is_made =
+                    |claim: &PartialObjectMeta<HostPortClaim>| claim.labels().contains_key(LABEL_MADE);
+                let all: Vec<_> = list.items.iter().map(|it| (is_made(it), it.name_any())).collect();
+                let more = all.len() > OFFERED;
+                Standing::Absent { others: nearest(all, name), more }
             }
         }
     }
@@ -131,11 +133,11 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// Those that contain the wanted name, or are part of it, come first; then by the alphabet.
-fn nearest(mut names: Vec<String>, wanted: &str) -> Vec<String> {
-    names.sort_by_key(|name| (!(name.contains(wanted) || wanted.contains(name.as_str())), name.clone()));
-    names.truncate(OFFERED);
-    names
+/// Those that people made come first; of these that contain the wanted name, or are part of it; then by the alphabet.
+fn nearest(mut all: Vec<(bool, String)>, wanted: &str) -> Vec<String> {
+    let is_like = |name: &str| name.contains(wanted) || wanted.contains(name);
+    all.sort_by_cached_key(|(made, name)| (*made, !is_like(name), name.clone()));
+    all.into_iter().take(OFFERED).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]
@@ -144,8 +146,17 @@ mod tests {
 
     #[test]
     fn the_names_offered_are_those_most_like_the_wanted_one() {
-        let names = ["api", "zz-web", "db", "cache", "staging-web"].map(str::to_owned).to_vec();
+        let names = ["api", "zz-web", "db", "cache", "staging-web"].map(|name| (false, name.to_owned()));
 
-        assert_eq!(nearest(names, "web"), ["staging-web", "zz-web", "api"]);
+        assert_eq!(nearest(names.to_vec(), "web"), ["staging-web", "zz-web", "api"]);
+    }
+
+    #[test]
+    fn claims_that_admission_made_are_offered_last() {
+        let all = [(true, "a-web-x7k2p"), (true, "b-web-x7k2p"), (false, "cache"), (false, "shop-web")];
+
+        let offered = nearest(all.map(|(made, name)| (made, name.to_owned())).to_vec(), "web");
+
+        assert_eq!(offered, ["shop-web", "cache", "a-web-x7k2p"]);
     }
 }

@@ -67,8 +67,9 @@ impl Term {
         self.made.saturating_add(life / 3 * 2).unwrap_or(self.ends)
     }
 
-    pub(crate) fn has_ended(self, now: Timestamp) -> bool {
-        self.ends <= now
+    /// It has begun, and not ended. What was made while the clock was far ahead has not begun.
+    pub(crate) fn holds(self, now: Timestamp) -> bool {
+        self.made <= now.saturating_add(BEGUN_BEFORE).unwrap_or(now) && now < self.ends
     }
 }
 

@@ -51,10 +51,10 @@ pub(crate) fn next(
     now: Timestamp,
     lifetimes: Lifetimes,
 ) -> Step {
-    let Some(signing) = stored.signing.as_ref().filter(|it| !it.term.has_ended(now)) else {
+    let Some(signing) = stored.signing.as_ref().filter(|it| it.term.holds(now)) else {
         return Step::Begin;
     };
-    let next_ca = stored.next.as_ref().filter(|it| !it.term.has_ended(now));
+    let next_ca = stored.next.as_ref().filter(|it| it.term.holds(now));
     if next_ca.is_none() && now >= signing.term.renewal() {
         return Step::Prepare;
     }
@@ -63,7 +63,7 @@ pub(crate) fn next(
     }
     let Some(told_for) = told_for else { return Step::Inject };
 
-    let Some(serving) = stored.serving.as_ref().filter(|it| !it.term.has_ended(now)) else {
+    let Some(serving) = stored.serving.as_ref().filter(|it| it.term.holds(now)) else {
         return Step::Issue; // Nothing can be served, so nothing can be spoilt.
     };
     let wanted = match next_ca {

@@ -54,9 +54,14 @@ async fn server_side_apply_by_another_manager_meets_no_conflict() -> Result<()> 
             value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
         let metadata: Vec<_> = names(&owned["f:metadata"]);
+        ensure!(entry["manager"] == "hostport", "{entry}");
         ensure!(owned.get("f:spec").is_none(), "{entry}");
         ensure!(metadata.iter().all(|field| field == "f:finalizers"), "{entry}");
     }
+    let owns_spec = |entry: &Value, manager: &str| {
+        entry["manager"] == manager && entry["fieldsV1"].get("f:spec").is_some()
+    };
+    ensure!(theirs.iter().all(|manager| fields.iter().any(|entry| owns_spec(entry, manager))), "{fields:?}");
     Ok(())
 }
 
