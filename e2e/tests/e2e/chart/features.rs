@@ -216,7 +216,6 @@ async fn host_network(tenant: &Tenant) -> Result<()> {
 async fn metrics_have_what_alerts_ask_for(installed: &Installed) -> Result<()> {
     let class: Api<HostPortClass> = Api::all(installed.cluster.client().await?);
     class.get("f-plain").await?;
-    let told = installed.metrics().await?;
     let rules = std::fs::read_to_string(chart::dir().join("templates/monitoring/prometheusrule.yaml"))?;
     let dashboard = std::fs::read_to_string(chart::dir().join("files/dashboard.json"))?;
     let mut names: Vec<&str> = [&*rules, &*dashboard]
@@ -227,11 +226,15 @@ async fn metrics_have_what_alerts_ask_for(installed: &Installed) -> Result<()> {
     names.sort_unstable();
     names.dedup();
     ensure!(names.len() > 8, "{names:?}");
-    for name in names {
-        let there = told
-            .lines()
-            .any(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
-        ensure!(there, "no process tells {name}");
-    }
-    Ok(())
+    // Of namespaces and classes the controller tells once a second.
+    eventually(SOON, "every metric to be told", || async {
+        let told = installed.metrics().await?;
+        let of =
+            |name: &str, line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let untold: Vec<&&str> =
+            names.iter().filter(|name| !told.lines().any(|line| of(name, line))).collect();
+        ensure!(untold.is_empty(), "no process tells {untold:?}");
+        Ok(())
+    })
+    .await
 }

@@ -19,6 +19,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::rights::may_what_its_roles_say;
 use crate::support::SOON;
 
 pub struct Installed {
@@ -47,14 +48,15 @@ pub async fn with_chart() -> Result<DevCluster> {
     Ok(cluster)
 }
 
-/// Writes a kubeconfig with a token of the ServiceAccount.
+/// Writes a kubeconfig with a token of the ServiceAccount, once the API server knows its roles: a right of a moment
+/// ago may be refused, and what was refused is held against us.
 pub async fn log_in(cluster: &DevCluster, account: &str) -> Result<()> {
     let args = ["create", "token", account, "--duration=3h", "-n", chart::NAMESPACE];
     let token = cluster.run_kubectl(&args, "").await?;
     let mut kubeconfig: Value = serde_yaml_ng::from_str(&fs::read_to_string(cluster.kubeconfig())?)?;
     kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
     fs::write(cluster.kubeconfig_of(account), kubeconfig.to_string())?;
-    Ok(())
+    eventually(SOON, "the roles to be known", || may_what_its_roles_say(cluster, account)).await
 }
 
 /// `kubectl apply` as admin.

@@ -101,38 +101,43 @@ fn audited(cluster: &DevCluster) -> Result<(Used, Used)> {
 #[tokio::test]
 async fn kubectl_says_of_the_accounts_what_the_documentation_says() -> Result<()> {
     let installed = installed().await?;
-    let roles = installed.cluster.kubectl(["get", "clusterroles,roles", "-A", "-o", "json"]).await?;
+    for account in chart::ACCOUNTS {
+        may_what_its_roles_say(&installed.cluster, account).await?;
+    }
+    Ok(())
+}
+
+/// Whether `kubectl auth can-i --list` says of the account what the roles in the cluster say, no more and no less.
+pub async fn may_what_its_roles_say(cluster: &DevCluster, account: &str) -> Result<()> {
+    let roles = cluster.kubectl(["get", "clusterroles,roles", "-A", "-o", "json"]).await?;
     let roles: Value = serde_json::from_slice(&roles.stdout)?;
     let roles = roles["items"].as_array().context("no roles")?;
 
-    for account in chart::ACCOUNTS {
-        let user = format!("--as=system:serviceaccount:{}:{account}", chart::NAMESPACE);
-        let args = ["auth", "can-i", "--list", "--no-headers", &user, "-n", chart::NAMESPACE];
-        let output = installed.cluster.kubectl(args).await?;
-        let said = String::from_utf8(output.stdout)?;
+    let user = format!("--as=system:serviceaccount:{}:{account}", chart::NAMESPACE);
+    let args = ["auth", "can-i", "--list", "--no-headers", &user, "-n", chart::NAMESPACE];
+    let output = cluster.kubectl(args).await?;
+    let said = String::from_utf8(output.stdout)?;
 
-        // Resource, and verbs that are said of it, whatever the names.
-        let mut listed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for line in said.lines().filter(|line| !line.starts_with(' ')) {
-            let resource = line.split_whitespace().next().unwrap_or_default();
-            let verbs =
-                line.rsplit_once('[').map(|(_, verbs)| verbs.trim_end_matches(']')).unwrap_or_default();
-            listed.entry(resource).or_default().extend(verbs.split_whitespace().map(str::to_owned));
-        }
-        let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for right in chart::rights(roles, account) {
-            expected.entry(right.resource).or_default().extend(right.verbs);
-        }
-        // Everybody may ask about themselves and read classes.
-        listed.retain(|resource, _| !resource.starts_with("selfsubject"));
-        expected
-            .entry("hostportclasses.hostport.io".to_owned())
-            .or_default()
-            .extend(["get", "list", "watch"].map(str::to_owned));
-        let listed: BTreeMap<String, BTreeSet<String>> =
-            listed.into_iter().map(|(resource, verbs)| (resource.to_owned(), verbs)).collect();
-        ensure!(listed == expected, "{account}: kubectl lists {listed:#?}, the roles have {expected:#?}");
+    // Resource, and verbs that are said of it, whatever the names.
+    let mut listed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for line in said.lines().filter(|line| !line.starts_with(' ')) {
+        let resource = line.split_whitespace().next().unwrap_or_default();
+        let verbs = line.rsplit_once('[').map(|(_, verbs)| verbs.trim_end_matches(']')).unwrap_or_default();
+        listed.entry(resource).or_default().extend(verbs.split_whitespace().map(str::to_owned));
     }
+    let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for right in chart::rights(roles, account) {
+        expected.entry(right.resource).or_default().extend(right.verbs);
+    }
+    // Everybody may ask about themselves and read classes.
+    listed.retain(|resource, _| !resource.starts_with("selfsubject"));
+    expected
+        .entry("hostportclasses.hostport.io".to_owned())
+        .or_default()
+        .extend(["get", "list", "watch"].map(str::to_owned));
+    let listed: BTreeMap<String, BTreeSet<String>> =
+        listed.into_iter().map(|(resource, verbs)| (resource.to_owned(), verbs)).collect();
+    ensure!(listed == expected, "{account}: kubectl lists {listed:#?}, the roles have {expected:#?}");
     Ok(())
 }
 
