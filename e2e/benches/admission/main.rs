@@ -3,7 +3,7 @@
 
 mod calls;
 mod empty;
-#[path = "../bind/samples.rs"]
+#[path = "../common/samples.rs"]
 mod samples;
 
 use std::{

@@ -1,10 +1,13 @@
 //! How fast claims are bound, against the least that anyone could do: a null operator in the same language with
 //! the same client, in the same run. A program that prints a table, not a timed test.
 
+#[path = "../common/load.rs"]
 mod load;
 mod null;
 mod process;
+#[path = "../common/samples.rs"]
 mod samples;
+#[path = "../common/usage.rs"]
 mod usage;
 
 use std::time::{Duration, Instant};

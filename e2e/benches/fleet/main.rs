@@ -5,9 +5,9 @@
 mod claims;
 mod proof;
 mod round;
-#[path = "../bind/samples.rs"]
+#[path = "../common/samples.rs"]
 mod samples;
-#[path = "../bind/usage.rs"]
+#[path = "../common/usage.rs"]
 mod usage;
 mod workload;
 mod writes;

@@ -1,13 +1,13 @@
 //! What a large cluster costs: how soon a restarted controller is ready in it, what it weighs, what it does in an idle
 //! minute, and what a bind costs there beside an empty cluster of the same run. A program that prints a table.
 
-#[path = "../bind/load.rs"]
+#[path = "../common/load.rs"]
 mod load;
 mod restart;
-#[path = "../bind/samples.rs"]
+#[path = "../common/samples.rs"]
 mod samples;
 mod state;
-#[path = "../bind/usage.rs"]
+#[path = "../common/usage.rs"]
 mod usage;
 
 use std::time::{Duration, Instant};

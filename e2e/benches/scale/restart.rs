@@ -10,6 +10,7 @@ use kube::Client;
 
 use crate::Side;
 use crate::load::Writes;
+use crate::usage::mib_of;
 
 pub(crate) struct Restarted {
     /// From the start of the process until `/readyz` answers 200.
@@ -34,8 +35,11 @@ pub(crate) async fn measure(side: &mut Side) -> Result<Restarted> {
         tokio::try_join!(async { side.load.bind(side.made, 1).await.map(|_| Instant::now()) }, next())?;
     side.made += 1;
     side.controller = operator;
-    let restarted =
-        Restarted { ready, bound: bind.duration_since(start), peak_mib: peak_mib(side.controller.pid())? };
+    let restarted = Restarted {
+        ready,
+        bound: bind.duration_since(start),
+        peak_mib: mib_of(side.controller.pid(), "VmHWM")?,
+    };
     Ok(restarted)
 }
 
@@ -66,10 +70,4 @@ fn said_ready(operator: &Operator) -> Result<SystemTime> {
     let line: serde_json::Value = serde_json::from_str(line)?;
     let time: Timestamp = line["timestamp"].as_str().context("a line without time")?.parse()?;
     Ok(time.into())
-}
-
-fn peak_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(peak.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }

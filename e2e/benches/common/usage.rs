@@ -20,14 +20,20 @@ impl Usage {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks =
             |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let kib: f64 = rss.trim().trim_end_matches(" kB").parse()?;
-        Ok(Usage { cpu: Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS), rss_mib: kib / 1024.0 })
+        let rss_mib = mib_of(pid, "VmRSS")?;
+        Ok(Usage { cpu: Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS), rss_mib })
     }
 
     /// CPU since then; memory as it is now.
     pub(crate) fn since(self, earlier: &Usage) -> Usage {
         Usage { cpu: self.cpu.saturating_sub(earlier.cpu), ..self }
     }
+}
+
+/// What /proc/PID/status says of the process's memory: `VmRSS` now, `VmHWM` at most so far.
+pub(crate) fn mib_of(pid: u32, field: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib: f64 = line.with_context(|| field.to_owned())?.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
 }
