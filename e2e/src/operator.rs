@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use http::Request;
+use kube::client::Body;
+use kube::{Client, Config};
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use crate::devcluster::DevCluster;
@@ -170,13 +171,13 @@ async fn ready(address: SocketAddr) -> Result<()> {
 }
 
 async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no answer: {answer:?}"))?;
-    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok((code.with_context(|| format!("no status: {head:?}"))?, body.to_owned()))
+    // "Not ready" is an answer, not to be asked for again.
+    let mut config = Config::new(format!("http://{address}").parse()?);
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
+    let answer = client.send(Request::get(path).body(Body::empty())?).await?;
+    let code = answer.status().as_u16();
+    Ok((code, String::from_utf8(answer.into_body().collect_bytes().await?.to_vec())?))
 }
 
 /// The operator's binary, brought up to date by cargo once per process, in the profile of this test.

@@ -3,25 +3,28 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, sleep, timeout},
-};
+use axum::http::{Request, Uri};
+use kube::{Client, Config, client::Body};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::definitions;
 
 const ATTEMPT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
-/// An answer is a status and a line.
-const ANSWER: u64 = 64 * 1024;
 
 /// Asks each URL until it answers 200, within `patience` for all of them.
 pub(crate) async fn run(urls: Vec<String>, patience: Duration) -> anyhow::Result<()> {
+    // A URL that cannot be asked is not waited for.
+    let uris: Vec<Uri> = urls.iter().map(|url| uri(url)).collect::<Result<_, _>>()?;
     let until = Instant::now() + patience;
-    for url in &urls {
+    for (url, uri) in urls.iter().zip(uris) {
+        // Not ready is an answer here.
+        let mut config = Config::new(uri.clone());
+        config.default_retry = false;
+        let client = Client::try_from(config)?;
         loop {
-            match timeout(ATTEMPT, ask(url)).await.context("no answer in time").and_then(|answer| answer) {
+            let answer = timeout(ATTEMPT, ask(&client, &uri)).await;
+            match answer.context("no answer in time").and_then(|answer| answer) {
                 Ok(said) => {
                     definitions::say(&format!("{url}: {}\n", said.trim()))?;
                     break;
@@ -37,35 +40,26 @@ pub(crate) async fn run(urls: Vec<String>, patience: Duration) -> anyhow::Result
 }
 
 /// The body of an answer of 200.
-async fn ask(url: &str) -> anyhow::Result<String> {
-    let Parts { host, port, path } = parts(url)?;
-    let stream = TcpStream::connect((host, port)).await;
-    let mut stream = stream.with_context(|| format!("connect to {host}, port {port}"))?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.take(ANSWER).read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
-    let status = head.lines().next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "it answers {status:?}: {}", body.trim());
-    Ok(body.to_owned())
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Parts<'a> {
-    host: &'a str,
-    port: u16,
-    path: &'a str,
+async fn ask(client: &Client, uri: &Uri) -> anyhow::Result<String> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let answer = client.send(Request::get(path).body(Body::empty())?).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect_bytes().await?;
+    let body = String::from_utf8_lossy(&body);
+    ensure!(status == 200, "it answers {status}: {}", body.trim());
+    Ok(body.into_owned())
 }
 
 /// An IPv6 address may stand without brackets, as in the variables that a pod has of its Services.
-fn parts(url: &str) -> anyhow::Result<Parts<'_>> {
+fn uri(url: &str) -> anyhow::Result<Uri> {
     let parts = || {
         let rest = url.strip_prefix("http://")?;
         let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = address.rsplit_once(':')?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Some(Parts { host, port: port.parse().ok()?, path: if path.is_empty() { "/" } else { path } })
+        let port: u16 = port.parse().ok().filter(|_| !host.is_empty())?;
+        let bare = host.contains(':') && !host.starts_with('[');
+        let address = if bare { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        format!("http://{address}{path}").parse().ok()
     };
     parts().with_context(|| {
         format!("{url:?} is no plain http:// URL with a port, as http://hostport-admission:8080/readyz")
@@ -74,7 +68,10 @@ fn parts(url: &str) -> anyhow::Result<Parts<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -110,18 +107,28 @@ mod tests {
         assert!(text.contains(&down) && text.contains("no certificate"), "{text}");
     }
 
-    #[test]
-    fn a_url_has_a_host_and_a_path() {
-        let parts_of = |host, port, path| Parts { host, port, path };
+    #[tokio::test]
+    async fn a_mistaken_url_is_told_at_once() {
+        let ready = server(&["HTTP/1.0 200 OK\r\n\r\nok\n"]).await;
+        let urls = vec![ready, "https://hostport-admission/readyz".to_owned()];
 
-        let ready = parts_of("10.0.0.1", 8080, "/readyz");
-        assert_eq!(parts("http://10.0.0.1:8080/readyz").unwrap(), ready);
-        assert_eq!(parts("http://a:1").unwrap(), parts_of("a", 1, "/"));
-        for url in ["http://fd00::1:8080/readyz", "http://[fd00::1]:8080/readyz"] {
-            assert_eq!(parts(url).unwrap(), parts_of("fd00::1", 8080, "/readyz"));
+        let error = timeout(Duration::from_secs(5), run(urls, Duration::from_secs(600))).await.unwrap();
+
+        assert!(error.unwrap_err().to_string().contains("https://hostport-admission/readyz"));
+    }
+
+    #[test]
+    fn a_url_has_a_host_and_a_port() {
+        for (url, understood) in [
+            ("http://10.0.0.1:8080/readyz", "http://10.0.0.1:8080/readyz"),
+            ("http://a:1", "http://a:1/"),
+            ("http://fd00::1:8080/readyz", "http://[fd00::1]:8080/readyz"),
+            ("http://[fd00::1]:8080/readyz", "http://[fd00::1]:8080/readyz"),
+        ] {
+            assert_eq!(uri(url).unwrap().to_string(), understood);
         }
-        for url in ["https://a:1/x", "http://a/x", "http://a:b/x"] {
-            assert!(parts(url).is_err(), "{url}");
+        for url in ["https://a:1/x", "http://a/x", "http://a:b/x", "http://:1/x", "http://a b:1/x"] {
+            assert!(uri(url).is_err(), "{url}");
         }
     }
 }

@@ -7,8 +7,6 @@ use crds::{HostPort, HostPortClaim, HostPortClaimSpec, HostPortClass, HostPortPh
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Class, World, create};
@@ -142,10 +140,7 @@ impl World {
 
     /// The value of a gauge of the operator, for this class and namespace.
     pub async fn gauge(&self, name: &str, class: &Class) -> Result<Option<f64>> {
-        let mut stream = TcpStream::connect(self.operator.address()).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
+        let (_, answer) = self.operator.get("/metrics").await?;
         let lines = answer.lines().map(|line| Ok(line.to_owned()));
         let of = |sample: &prometheus_parse::Sample| {
             let label = |key| sample.labels.get(key);
