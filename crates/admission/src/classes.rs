@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use kube::{
     core::{Selector, SelectorExt},
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
@@ -80,7 +81,7 @@ impl Classes {
     /// That there is no such class, no free port, or too few at once, is never said on what was read before.
     async fn candidates(&self, wanted: &Wanted, count: u16) -> Result<Vec<HostPortClass>, Stop> {
         let asked = Instant::now();
-        let all = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = || self.recent.lock();
         let recent = all().entry(wanted.clone()).or_default().clone();
         let mut recent = recent.lock().await;
         let serves = |class: &HostPortClass| count <= class.spec.max_count && has_free_ports(class, count);

@@ -1,10 +1,7 @@
 //! Claims as a watch last showed them: which numbers a claim says that it holds. Never proof, only a proposal: who
 //! believes it has read the HostPorts live, and found the very uid in them.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeSet, HashMap};
 
 use crds::{HostPortClaim, Reason};
 use futures::{Stream, StreamExt};
@@ -12,6 +9,7 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{run::Run, standing::said};
@@ -126,7 +124,7 @@ impl Known {
     }
 
     fn sayings(&self) -> MutexGuard<'_, Sayings> {
-        self.sayings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sayings.lock()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use futures::{
     stream,
 };
 use kube::Client;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
@@ -149,7 +150,7 @@ impl Lookup {
         let reading = async move { inner.confirm(&key.0, &key.1, saying).await.ok() };
         let standing = reading.boxed().shared();
         tokio::spawn(standing.clone());
-        let mut readings = self.0.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.0.readings.lock();
         if readings.len() >= MANY {
             readings.retain(|_, reading| reading.began.elapsed() <= FRESH);
         }
@@ -158,7 +159,7 @@ impl Lookup {
     }
 
     fn fresh_reading(&self, namespace: &str, name: &str) -> Option<Reading> {
-        let readings = self.0.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let readings = self.0.readings.lock();
         let reading = readings.get(&(namespace.to_owned(), name.to_owned()))?;
         (reading.began.elapsed() <= FRESH).then(|| reading.clone())
     }

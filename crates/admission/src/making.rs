@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -24,6 +23,7 @@ use kube::{
     Api, Client, Error, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -293,7 +293,7 @@ impl Maker {
     }
 
     fn recent(&self) -> MutexGuard<'_, HashMap<String, Recent>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.lock()
     }
 }
 

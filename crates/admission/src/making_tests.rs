@@ -35,7 +35,7 @@ impl Store {
             "spec": {"pools": [{"start": 9000, "end": 9099}]},
             "status": {"observedGeneration": 1, "pools": "9000-9099", "free": free},
         });
-        store.0.lock().unwrap().classes.insert("games".into(), class);
+        store.0.lock().classes.insert("games".into(), class);
         store
     }
 
@@ -46,12 +46,12 @@ impl Store {
     }
 
     fn claims(&self) -> Vec<HostPortClaim> {
-        let kept = self.0.lock().unwrap();
+        let kept = self.0.lock();
         kept.claims.values().map(|claim| serde_json::from_value(claim.clone()).unwrap()).collect()
     }
 
     fn edit(&self, name: &str, edit: impl FnOnce(&mut Value)) {
-        edit(self.0.lock().unwrap().claims.get_mut(name).unwrap());
+        edit(self.0.lock().claims.get_mut(name).unwrap());
     }
 
     async fn serve(self, call: Call) -> Response {
@@ -60,7 +60,7 @@ impl Store {
             serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
         let path = head.uri.path().to_owned();
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let mut kept = self.0.lock().unwrap();
+        let mut kept = self.0.lock();
         let answer = |code: StatusCode, object: Value| (code, Json(object)).into_response();
         let fails = |code: StatusCode, reason: &str| {
             answer(
@@ -203,7 +203,7 @@ async fn a_claim_that_was_given_up_and_removed_is_not_missed() {
     let store = Store::with_class(5);
     let maker = store.maker();
     let gone = refused(&maker, &own()).await;
-    store.0.lock().unwrap().claims.clear();
+    store.0.lock().claims.clear();
 
     let (name, hopeful) = made(&maker, &own()).await.unwrap();
 
@@ -367,11 +367,11 @@ async fn a_claim_of_a_user_is_never_taken_for_one_of_the_pod_alone() {
     let store = Store::with_class(5);
     let applied = json!({"apiVersion": "hostport.io/v1alpha1", "kind": "HostPortClaim",
         "metadata": {"name": "mine", "uid": "u", "resourceVersion": "1"}, "spec": {"count": 1}});
-    store.0.lock().unwrap().claims.insert("mine".into(), applied.clone());
+    store.0.lock().claims.insert("mine".into(), applied.clone());
     let forged = pod(&json!({"class.hostport.io/web": "games", "own.hostport.io/web": "mine"}));
 
     assert_ne!(made(&store.maker(), &forged).await.unwrap().0, "mine");
-    assert_eq!(store.0.lock().unwrap().claims["mine"], applied);
+    assert_eq!(store.0.lock().claims["mine"], applied);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The webhooks against a small API server in memory: what is read, who waits, and that anything gets an answer.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::collections::HashMap;
 
 use axum::{
     body::to_bytes,
@@ -9,6 +9,7 @@ use axum::{
 };
 use crds::{HostPort, HostPortClaim, HostPortPhase};
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -49,30 +50,30 @@ impl Cluster {
     fn put(&self, claim: HostPortClaim) {
         let name = claim.metadata.name.clone().unwrap();
         let path = format!("/apis/hostport.io/v1alpha1/namespaces/shop/hostportclaims/{name}");
-        self.0.objects.lock().unwrap().insert(path, serde_json::to_value(claim).unwrap());
+        self.0.objects.lock().insert(path, serde_json::to_value(claim).unwrap());
     }
 
     fn grant(&self, port: HostPort) {
         let path = format!("/apis/hostport.io/v1alpha1/hostports/{}", port.spec.port);
-        self.0.objects.lock().unwrap().insert(path, serde_json::to_value(port).unwrap());
+        self.0.objects.lock().insert(path, serde_json::to_value(port).unwrap());
     }
 
     fn namespace(self, labels: &Value) -> Self {
         let namespace = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
             "metadata": {"name": "shop", "labels": labels}});
-        self.0.objects.lock().unwrap().insert("/api/v1/namespaces/shop".into(), namespace);
+        self.0.objects.lock().insert("/api/v1/namespaces/shop".into(), namespace);
         self
     }
 
     fn breaks(&self, how: Broken) {
-        *self.0.broken.lock().unwrap() = Some(how);
+        *self.0.broken.lock() = Some(how);
     }
 
     async fn serve(self, call: Call) -> Response {
         let path = call.uri().path().to_owned();
         assert_eq!(call.method(), Method::GET, "I7: admission wrote to {path}");
-        self.0.reads.lock().unwrap().push(path.clone());
-        let broken = *self.0.broken.lock().unwrap();
+        self.0.reads.lock().push(path.clone());
+        let broken = *self.0.broken.lock();
         match broken {
             Some(Broken::Refuses) => {
                 return (StatusCode::INTERNAL_SERVER_ERROR, Json(status(500, "etcd is down")))
@@ -81,7 +82,7 @@ impl Cluster {
             Some(Broken::Hangs) => std::future::pending::<()>().await,
             None => {}
         }
-        let objects = self.0.objects.lock().unwrap();
+        let objects = self.0.objects.lock();
         if path.ends_with("/hostportclaims") {
             let metadata = |one: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": one["metadata"]});
             let inside = objects.iter().filter(|(at, _)| at.starts_with(&format!("{path}/")));
@@ -116,7 +117,7 @@ impl Cluster {
 
     /// What was read since this was asked last.
     fn reads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.reads.lock().unwrap())
+        std::mem::take(&mut *self.0.reads.lock())
     }
 }
 
@@ -533,7 +534,7 @@ async fn a_namespace_that_cannot_be_one_reads_nothing() {
         review["request"]["namespace"] = namespace;
         refusal(&cluster.webhooks(), PATH_MUTATE, &review).await;
     }
-    assert!(cluster.0.reads.lock().unwrap().is_empty());
+    assert!(cluster.0.reads.lock().is_empty());
 }
 
 #[tokio::test]

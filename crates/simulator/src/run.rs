@@ -2,13 +2,12 @@
 
 use std::{
     fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use crate::{
     faults::Tally,
@@ -111,10 +110,10 @@ impl Run {
                     break;
                 }
             }
-            total.lock().unwrap_or_else(PoisonError::into_inner).merge(mine);
+            total.lock().merge(mine);
         };
         thread::scope(|scope| (0..self.jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
-        let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut total = total.into_inner();
         total.elapsed = begin.elapsed();
         total
     }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use kube::{
         watcher::{self, watcher},
     },
 };
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -93,7 +94,7 @@ impl Load {
                 let class = Some(CLASS.to_owned());
                 let spec = HostPortClaimSpec { host_port_class_name: class, ..Default::default() };
                 let claim = HostPortClaim::new(&format!("claim-{number}"), spec);
-                created.lock().unwrap().insert(claim.name_any(), Instant::now());
+                created.lock().insert(claim.name_any(), Instant::now());
                 api.create(&PostParams::default(), &claim).await
             }
         });
@@ -117,7 +118,7 @@ impl Load {
             anyhow::Ok(ends)
         };
         let ((), ends) = tokio::try_join!(creating, waiting)?;
-        let created = created.lock().unwrap();
+        let created = created.lock();
         let last = ends.values().max().context("no claim")?;
         let mut sorted: Vec<Duration> =
             created.iter().filter_map(|(name, at)| Some(ends.get(name)?.duration_since(*at))).collect();

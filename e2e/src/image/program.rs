@@ -6,9 +6,9 @@ use std::env::consts::{ARCH, OS};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 
 use crate::{cargo, shared};
 
@@ -58,7 +58,7 @@ impl StaticProgram<'_> {
 /// The standard library for this target; rustup brings it, and fails if it is asked twice at once.
 fn add_target(target: &str) -> Result<()> {
     static ADDING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = ADDING.lock();
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc)
         .args(["--print", "target-libdir", "--target", target])

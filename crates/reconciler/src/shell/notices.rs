@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use kube::{
     Client, Resource,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use parking_lot::Mutex;
 
 use crate::action::{Notice, Subject};
 
@@ -69,7 +70,7 @@ impl Notices {
             Subject::Claim { key, .. } => key.namespace.clone(),
             Subject::HostPort { .. } => "".into(),
         };
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budgets = self.budgets.lock();
         let now = Instant::now();
         budgets.retain(|_, budget| {
             budget.left < BURST && now - budget.since < REFILL * BURST || budget.since == now

@@ -2,7 +2,7 @@
 //! remembers every call as it was sent; what was lost or done can be sent again later.
 
 use std::fs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,6 +15,7 @@ use axum::serve::ListenerExt;
 use e2e::eventually;
 use futures::{StreamExt, stream};
 use kube::Client;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -162,17 +163,17 @@ impl Proxy {
 
     /// Every write that has arrived.
     pub(super) fn writes(&self) -> Vec<Call> {
-        lock(&self.shared.writes).clone()
+        self.shared.writes.lock().clone()
     }
 
     /// Every write that was lost, or whose answer was.
     pub(super) fn lost(&self) -> Vec<Call> {
-        lock(&self.shared.lost).clone()
+        self.shared.lost.lock().clone()
     }
 
     /// Every call, in the order in which they came.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
-        lock(&self.shared.attempts).clone()
+        self.shared.attempts.lock().clone()
     }
 
     /// Waits until a write was lost.
@@ -191,10 +192,6 @@ impl Drop for Proxy {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     match shared.forward(request).await {
         Ok(answer) => answer,
@@ -211,21 +208,21 @@ impl Shared {
             headers: head.headers,
             body: to_bytes(body, usize::MAX).await?,
         };
-        let fate = lock(&self.judge)(&call);
+        let fate = self.judge.lock()(&call);
         let number = {
-            let mut attempts = lock(&self.attempts);
+            let mut attempts = self.attempts.lock();
             attempts.push(Attempt { call: call.clone(), fate, began: Instant::now(), answered: None });
             attempts.len() - 1
         };
         let answer = self.answer(call, fate).await;
-        lock(&self.attempts)[number].answered = Some(Instant::now());
+        self.attempts.lock()[number].answered = Some(Instant::now());
         answer
     }
 
     async fn answer(&self, call: Call, fate: Fate) -> Result<Response> {
         match fate {
             Fate::Lost => {
-                lock(&self.lost).push(call);
+                self.lost.lock().push(call);
                 return std::future::pending().await;
             }
             Fate::Late(delay) => tokio::time::sleep(delay).await,
@@ -241,13 +238,13 @@ impl Shared {
 
         let answer = self.client.send(call.onward()?).await?;
         if call.is_write() {
-            lock(&self.writes).push(call.clone());
+            self.writes.lock().push(call.clone());
         }
         match fate {
             Fate::Disowned => return Ok(StatusCode::GATEWAY_TIMEOUT.into_response()),
             Fate::ResetAfter => return Ok(reset()),
             Fate::AnswerLost => {
-                lock(&self.lost).push(call);
+                self.lost.lock().push(call);
                 return std::future::pending().await;
             }
             _ => {}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::proxy::{Call, Fate};
 use super::world::Rng;
@@ -47,7 +49,7 @@ pub(super) struct Struck(Arc<Mutex<BTreeMap<usize, usize>>>);
 
 impl Struck {
     pub(super) fn by(&self, rule: usize) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&rule).copied().unwrap_or_default()
+        self.0.lock().get(&rule).copied().unwrap_or_default()
     }
 }
 
@@ -61,7 +63,7 @@ pub(super) fn judge(
     let judge = move |call: &Call| {
         for (number, rule) in rules.iter_mut().enumerate() {
             if rule.strikes(call, &mut rng) {
-                *counts.0.lock().unwrap_or_else(PoisonError::into_inner).entry(number).or_default() += 1;
+                *counts.0.lock().entry(number).or_default() += 1;
                 return rule.fate;
             }
         }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +13,7 @@ use e2e::eventually;
 use futures::{StreamExt, pin_mut};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Client, Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
@@ -82,7 +83,7 @@ impl Witness {
         eventually(SOON, "the witness to have seen everything", || async {
             let claims = versions(self.client.clone(), "claims", Api::<HostPortClaim>::all).await?;
             let hostports = versions(self.client.clone(), "hostports", Api::<HostPort>::all).await?;
-            let notes = lock(&self.notes);
+            let notes = self.notes.lock();
             ensure!(notes.claim_versions == claims, "it has not seen all claims");
             ensure!(notes.hostport_versions == hostports, "it has not seen all HostPorts");
             Ok(())
@@ -92,7 +93,7 @@ impl Witness {
             ended?.context("a watch of the witness ended")?;
         }
         self.watches.shutdown().await;
-        let notes = std::mem::take(&mut *lock(&self.notes));
+        let notes = std::mem::take(&mut *self.notes.lock());
         let wrong = &notes.violations;
         ensure!(wrong.is_empty(), "{} versions should not have been:\n{}", wrong.len(), wrong.join("\n"));
         Ok(notes)
@@ -120,7 +121,7 @@ impl Witness {
                     && let Ok(listed) = list(&api, &notes, see, only).await
                 {
                     version = listed;
-                    lock(&notes).gaps += 1;
+                    notes.lock().gaps += 1;
                 }
             }
         });
@@ -152,7 +153,7 @@ where
 {
     let list = api.list(&ListParams::default()).await?;
     let version = list.metadata.resource_version.context("a list without a version")?;
-    let mut notes = lock(notes);
+    let mut notes = notes.lock();
     only(&mut notes, &list.items.iter().filter_map(ResourceExt::uid).collect());
     list.items.into_iter().for_each(|object| see(&mut notes, object, true));
     Ok(version)
@@ -183,13 +184,9 @@ where
             WatchEvent::Error(error) => bail!("watching {}: {error:?}", K::kind(&())),
         };
         *version = object.resource_version().context("an object without a version")?;
-        see(&mut lock(notes), object, lives);
+        see(&mut notes.lock(), object, lives);
     }
     Ok(())
-}
-
-fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
-    notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn versions<K>(client: Client, what: &str, api: fn(Client) -> Api<K>) -> Result<Versions>

@@ -1,9 +1,10 @@
 //! One address for several admissions, as a Service is: each new connection goes to the next of them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ impl Balancer {
         let task = tokio::spawn(async move {
             while let Ok((mut caller, _)) = listener.accept().await {
                 let next = {
-                    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut known = known.lock();
                     if !known.is_empty() {
                         known.rotate_left(1);
                     }
@@ -47,7 +48,7 @@ impl Balancer {
 
     /// New connections go to these; those that stand stay.
     pub(super) fn set(&self, endpoints: &[SocketAddr]) {
-        *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.to_vec();
+        *self.endpoints.lock() = endpoints.to_vec();
     }
 }
 
