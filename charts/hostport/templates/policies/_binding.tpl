@@ -15,7 +15,7 @@ spec:
 {{- define "hostport.managedNamespaces" -}}
 matchExpressions:
 - {key: hostport.io/managed, operator: In, values: ["true"]}
-- {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .root.Release.Namespace }}]}
+- {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .root.Release.Namespace | quote }}]}
 {{- with .unless }}
 - {key: {{ . }}, operator: NotIn, values: ["true"]}
 {{- end }}

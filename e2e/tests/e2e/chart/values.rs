@@ -45,6 +45,28 @@ fn values_that_make_no_sense_are_refused_by_name() -> Result<()> {
     Ok(())
 }
 
+/// `4711` is a name that Kubernetes takes, and a number in YAML.
+#[test]
+fn names_of_digits_stay_names() -> Result<()> {
+    fn has_number(value: &Value, number: i64) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| has_number(item, number)),
+            Value::Object(fields) => fields.values().any(|field| has_number(field, number)),
+            value => value.as_i64() == Some(number),
+        }
+    }
+    let helm = Helm::find_or_build()?;
+    for file in values_files()? {
+        let values = file.display().to_string();
+        let names = ["--namespace", "4711", "--set-string", "webhooks.certificateSecret=4712"];
+        let rendered = chart::template(&helm, &[&["--values", &*values], &names[..]].concat())?;
+        for object in chart::objects(&rendered)? {
+            ensure!(!has_number(&object, 4711) && !has_number(&object, 4712), "{values}: {object:#}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_schema_knows_exactly_the_values_that_there_are() -> Result<()> {
     let schema: Value = serde_json::from_str(&fs::read_to_string(chart::dir().join("values.schema.json"))?)?;
