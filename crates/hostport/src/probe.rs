@@ -3,25 +3,31 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use axum::http::{Request, Uri};
-use kube::{Client, Config, client::Body};
+use axum::{
+    body::{self, Body},
+    http::Uri,
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::definitions;
 
 const ATTEMPT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of an answer that are read: it is a status and a line.
+const ANSWER: usize = 64 * 1024;
 
 /// Asks each URL until it answers 200, within `patience` for all of them.
 pub(crate) async fn run(urls: Vec<String>, patience: Duration) -> anyhow::Result<()> {
     // A URL that cannot be asked is not waited for.
     let uris: Vec<Uri> = urls.iter().map(|url| uri(url)).collect::<Result<_, _>>()?;
     let until = Instant::now() + patience;
+    // Not kube's client: it wants certificate authorities also where it does not need them, and the image has none.
+    let client = Client::builder(TokioExecutor::new()).build_http();
     for (url, uri) in urls.iter().zip(uris) {
-        // Not ready is an answer here.
-        let mut config = Config::new(uri.clone());
-        config.default_retry = false;
-        let client = Client::try_from(config)?;
         loop {
             let answer = timeout(ATTEMPT, ask(&client, &uri)).await;
             match answer.context("no answer in time").and_then(|answer| answer) {
@@ -40,13 +46,11 @@ pub(crate) async fn run(urls: Vec<String>, patience: Duration) -> anyhow::Result
 }
 
 /// The body of an answer of 200.
-async fn ask(client: &Client, uri: &Uri) -> anyhow::Result<String> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let answer = client.send(Request::get(path).body(Body::empty())?).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect_bytes().await?;
+async fn ask(client: &Client<HttpConnector, Body>, uri: &Uri) -> anyhow::Result<String> {
+    let (head, body) = client.get(uri.clone()).await?.into_parts();
+    let body = body::to_bytes(Body::new(body), ANSWER).await?;
     let body = String::from_utf8_lossy(&body);
-    ensure!(status == 200, "it answers {status}: {}", body.trim());
+    ensure!(head.status == 200, "it answers {}: {}", head.status, body.trim());
     Ok(body.into_owned())
 }
 
