@@ -39,7 +39,7 @@ pub struct Judge {
     pub violation: Option<String>,
     /// Claims whose status a tenant wrote.
     pub tampered: BTreeSet<Uid>,
-    /// Numbers whose HostPort an administrator deleted or cleared.
+    /// Numbers whose HostPort an administrator deleted or cleared, or a process wrote that decides on an undone timeline.
     pub hand: BTreeSet<Spot>,
     /// Live pods that came through admission.
     pub admitted: BTreeMap<Key, Admission>,
@@ -134,11 +134,13 @@ impl Judge {
                 if actor == Actor::Controller {
                     self.look_at_loss(server, before.as_ref(), after.as_ref());
                 }
-                // A pod that came back with the store: its end, and the LIST that showed it, were undone.
                 if actor == Actor::Outdated
                     && let Some(before) = before
                 {
+                    // A pod that came back with the store: its end, and the LIST that showed it, were undone.
                     self.excuse(before.spot.port());
+                    // Who came back with the store may be told that it has the number, and has to get it back.
+                    self.hand.insert(before.spot);
                 }
                 if actor != Actor::People {
                     self.look_at_grant(server, before.as_ref(), after.as_ref());

@@ -11,6 +11,7 @@ use reconciler::{
 use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_status};
 use crate::{
     people::{class, key, port, spot},
+    server::KINDS,
     world::World,
 };
 
@@ -20,6 +21,10 @@ fn is_delete(action: &Action) -> bool {
 
 fn is_delete_of_first(action: &Action) -> bool {
     matches!(action, Action::DeleteHostPort { spot, .. } if spot.slot() == Some(0))
+}
+
+fn is_about(action: &Action, claim: &str) -> bool {
+    matches!(action, Action::PutClaimStatus { key, .. } if &*key.name == claim)
 }
 
 /// What fell when it came to rest.
@@ -287,6 +292,49 @@ pub fn a_slot_beside_its_number() -> Option<String> {
     verdict(world)
 }
 
+/// N3: a leader hears late of a slot that came and went, and knows of the number, which was granted since, from a reply.
+/// The two never stood beside each other, and the number's status is under way.
+pub fn a_number_beside_a_slot_that_is_gone() -> Option<String> {
+    let mut world = fleet();
+    world.claim("shop/a", None);
+    world.works(0);
+    world.force_delete("shop/a");
+    for _ in 0..20 {
+        world.works(0);
+        world.asleep(10);
+    }
+    assert_eq!(world.server.slots(port(9000)).count(), 0, "{}", world.story());
+    let games = world.server.classes["games"].clone();
+    world.remove_class("games");
+    world.create_class(Class { scope: Scope::Cluster, conditions: vec![], status_digest: 0, ..games });
+    world.claim("shop/b", None);
+    (0..KINDS.len()).rev().filter(|kind| *kind != HOSTPORTS).for_each(|kind| world.hears(1, kind));
+    let create = world.until_deaf(1, is_create);
+
+    world.force_delete("shop/b");
+    world.claim("shop/c", None);
+    let status = world.until(0, |action| is_about(action, "c"));
+    world.land(1, create);
+    world.reply(1, create);
+    let number = world.until_deaf(1, |action| matches!(action, Action::GetHostPort(_)));
+    world.land(1, number);
+    world.deliver(1, HOSTPORTS, 1);
+    world.reply(1, number);
+    let claim = world.until_deaf(1, |action| matches!(action, Action::GetClaim(key) if &*key.name == "c"));
+    world.land(1, claim);
+    world.reply(1, claim);
+    world.poll(1);
+    let undo = |action: &Action| matches!(action, Action::PatchHostPort { spot, .. } if spot.is_whole());
+    let undone = world.controllers[1].requests.iter().find(|(_, request)| undo(&request.action));
+    if let Some(id) = undone.map(|(id, _)| *id) {
+        world.land(1, id);
+    }
+    world.land(0, status);
+    world.reply(0, status);
+
+    verdict(world)
+}
+
 macro_rules! passes {
     ($($test:ident: $story:ident,)*) => {
         $(#[test]
@@ -308,4 +356,5 @@ passes! {
     a_promised_number_goes_to_nobody_else: a_promised_number_is_kept_for_its_claim,
     n2_a_slot_stays_for_the_pod_whatever_two_leaders_free: two_leaders_free_a_slot_each,
     n3_a_slot_and_its_number_are_not_both_bound: a_slot_beside_its_number,
+    n3_a_number_is_not_undone_for_a_slot_that_is_gone: a_number_beside_a_slot_that_is_gone,
 }

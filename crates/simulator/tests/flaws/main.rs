@@ -26,8 +26,7 @@ include!(concat!(env!("OUT_DIR"), "/flawed.rs"));
 
 /// A variant that passes so many is not caught.
 const MOST: u64 = 200_000;
-/// What is caught by seed only after very many schedules, if at all: a story that tells it step by step, or a schedule of
-/// `regressions/`, and what falls in it, instead.
+/// What is caught by seed only after very many schedules, if at all: a story that tells it step by step instead.
 const TOLD: &[(&str, Story)] = &[
     ("the claim read before the HostPort was (C1)", guards::a_claim_read_before_its_hostport),
     ("sighting not bound to a version (C3)", guards::a_rest_that_began_with_another_version),
@@ -52,17 +51,8 @@ const TOLD: &[(&str, Story)] = &[
     ),
     ("slots are freed that another process may have decided on (N2)", guards::two_leaders_free_a_slot_each),
     ("the other form is not read before the status (N3)", guards::a_slot_beside_its_number),
-    ("a number is undone for a slot that is gone (N3)", || {
-        replay("a-number-is-undone-for-a-slot-that-is-gone")
-    }),
+    ("a number is undone for a slot that is gone (N3)", guards::a_number_beside_a_slot_that_is_gone),
 ];
-
-/// What falls in this schedule of `regressions/`.
-fn replay(name: &str) -> Option<String> {
-    let file = format!("{}/regressions/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    Schedule::parse(&text).unwrap_or_else(|error| panic!("{file}: {error}")).play().violation
-}
 
 /// So many schedules are played of variants that a story catches.
 const RARELY: u64 = 5_000;
