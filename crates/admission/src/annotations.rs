@@ -9,7 +9,7 @@ use crds::{
         ANNOTATION_ALLOCATED, ANNOTATION_BASE_PORT, ANNOTATION_CLAIM, ANNOTATION_CLASS, ANNOTATION_COUNT,
         ANNOTATION_ENABLED, ANNOTATION_ENABLED_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OPTIONS,
         ANNOTATION_OWN, ANNOTATION_PORT, ANNOTATION_REF, ANNOTATION_STRATEGY, ANNOTATION_WHEN_DELETED,
-        ANNOTATION_WHEN_SCALED, GROUP,
+        ANNOTATION_WHEN_SCALED, GROUP, is_object_name,
     },
 };
 
@@ -33,6 +33,10 @@ const KNOWN: [&str; 7] = [
 
 /// More claims than any pod has ports for; each costs two reads of the API server.
 const MAX_CLAIMS: usize = 128;
+
+/// Bytes that the key of an annotation has at most: a DNS subdomain, a slash and a name. The API server holds pods to it
+/// only after admission.
+const LONGEST_KEY: usize = 253 + 1 + 63;
 
 /// What a pod asks for by its annotations.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Plan {
         plan.add_enabled(pod)?;
         plan.set_options(options)?;
         plan.set_retention(pod)?;
-        if plan.uses.len() + plan.refs.len() > MAX_CLAIMS {
+        if plan.claimed() > MAX_CLAIMS {
             return Err(Refusal::TooManyClaims { limit: MAX_CLAIMS });
         }
         plan.each_variable_has_one_source()?;
@@ -129,6 +133,9 @@ impl Plan {
         let mut options = BTreeMap::new();
         let mut asks: BTreeMap<&str, Ask<'_>> = BTreeMap::new();
         for (key, value) in annotations.iter().filter(|(key, _)| is_ours(key)) {
+            if key.len() > LONGEST_KEY {
+                return Err(Refusal::LongAnnotation { key: key.clone() });
+            }
             if let Some(name) = key.strip_prefix(ANNOTATION_CLAIM) {
                 let (claim, index) = source(key, &identity.expand(key, value)?)?;
                 plan.uses.push(Use::of(key, name, claim, index));
@@ -151,6 +158,10 @@ impl Plan {
             {
                 return Err(Refusal::UnknownAnnotation { key: key.clone(), meant: meant(key) });
             }
+            // What comes next compares each with each.
+            if plan.claimed().max(asks.len()) > MAX_CLAIMS {
+                return Err(Refusal::TooManyClaims { limit: MAX_CLAIMS });
+            }
         }
         plan.add_makes(asks, annotations)?;
         Ok((plan, options))
@@ -166,6 +177,11 @@ impl Plan {
             None => Ok(()),
             Some((name, _)) => Err(Refusal::OptionsWithoutClaim { name: name.to_owned() }),
         }
+    }
+
+    /// How many names it has for claims.
+    fn claimed(&self) -> usize {
+        self.uses.len() + self.refs.len()
     }
 
     /// The claims that the plan names, each once; but those that have no name yet.
@@ -265,15 +281,6 @@ fn parse_options(key: &str, value: &str) -> Result<Options, Refusal> {
         }
     }
     Ok(options)
-}
-
-/// A DNS subdomain, as every object name. The name goes into the path of a request, so nothing else may pass.
-pub(crate) fn is_object_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// What may stand behind the slash of an annotation; the API server has not checked it yet.
@@ -418,13 +425,30 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_names_thousands_of_claims_is_refused() {
-        let many: BTreeMap<_, _> =
-            (0..1000).map(|n| (format!("ref.hostport.io/r{n}"), format!("claim-{n}"))).collect();
+    fn a_pod_that_names_thousands_of_claims_is_refused_at_once() {
+        for prefix in ["ref", "claim", "class"] {
+            let many: Vec<_> = (0..50_000).map(|n| format!("{prefix}.hostport.io/r{n}")).collect();
+            let many: Vec<_> = many.iter().map(|key| (key.as_str(), "one")).collect();
+            let begun = std::time::Instant::now();
 
-        let pod = serde_json::json!({ "metadata": { "annotations": many } });
-        let pod = <Pod as serde::Deserialize>::deserialize(&pod).unwrap();
-        assert!(Plan::of(&pod).unwrap_err().to_string().contains("128"));
+            let said = refusal(&many);
+
+            assert!(said.contains("128"), "{said}");
+            assert!(begun.elapsed().as_secs() < 5, "{prefix}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn an_annotation_longer_than_any_is_refused_at_once() {
+        for prefix in ["clam", "claim", "class", "port"] {
+            let key = format!("{prefix}.hostport.io/{}", "x".repeat(500_000));
+            let begun = std::time::Instant::now();
+
+            let said = refusal(&[(&key, "one")]);
+
+            assert!(said.contains("at most 63 characters") && said.len() < 400, "{said}");
+            assert!(begun.elapsed().as_secs() < 5, "{prefix}: {:?}", begun.elapsed());
+        }
     }
 
     #[test]

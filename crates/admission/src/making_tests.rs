@@ -10,11 +10,12 @@ use axum::{
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
 };
+use crds::names::is_object_name;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
-use crate::{annotations::is_object_name, testing::port};
+use crate::testing::port;
 
 /// Claims and classes by name, as JSON.
 #[derive(Clone, Default)]

@@ -18,6 +18,13 @@ pub(crate) enum Refusal {
     )]
     UnknownAnnotation { key: String, meant: Option<String> },
 
+    #[error(
+        "annotation {key} has a longer name than Kubernetes allows: at most 63 characters may stand behind the slash. \
+         Shorten it.",
+        key = short(key)
+    )]
+    LongAnnotation { key: String },
+
     #[error(transparent)]
     Fleet(#[from] Fleet),
 

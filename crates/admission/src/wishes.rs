@@ -8,12 +8,12 @@ use crds::{
     names::{
         ANNOTATION_ALLOCATED, ANNOTATION_BASE_PORT, ANNOTATION_ENABLED, ANNOTATION_ENABLED_CLASS,
         ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_STRATEGY, ANNOTATION_WHEN_DELETED,
-        ANNOTATION_WHEN_SCALED,
+        ANNOTATION_WHEN_SCALED, is_object_name,
     },
 };
 
 use crate::{
-    annotations::{Plan, Use, is_object_name},
+    annotations::{Plan, Use},
     identity::Identity,
     pod::{List, Owner, Pod},
     refusal::{Fleet, Refusal},

@@ -63,6 +63,15 @@ pub const ANNOTATION_SCALED_WITH: &str = "hostport.io/scaled-with";
 /// one live pod of a claim is found, and after the claim's end the pod that still needs a slot.
 pub const LABEL_POD_PORT: &str = "hostport.io/port-";
 
+/// A DNS subdomain, as every object name. The name goes into the path of a request, so nothing else may pass.
+pub fn is_object_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(plain) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 /// A claim's name as the value of a label: names that are too long for one are cut, with a fingerprint of the whole.
 pub fn label_of_claim(name: &str) -> String {
     const LONGEST: usize = 63;

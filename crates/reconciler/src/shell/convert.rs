@@ -9,6 +9,7 @@ use crds::{
     names::{
         ANNOTATION_DEFAULT_CLASS, ANNOTATION_ENABLED_OWN, ANNOTATION_OWN, ANNOTATION_PREFERRED_PORT,
         ANNOTATION_SCALED_WITH, LABEL_MADE, LABEL_POD_PORT, MADE_BY_NAME, MADE_FOR_POD, QUOTA_PORTS,
+        is_object_name,
     },
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
@@ -143,6 +144,9 @@ fn made(meta: &ObjectMeta) -> Option<Made> {
 fn ordinal(text: &str) -> Option<Ordinal> {
     let mut parts = text.split('/');
     let (set, uid, index) = (parts.next()?, parts.next()?, parts.next()?);
+    if !is_object_name(set) {
+        return None; // Somebody else wrote it; the name goes into the path of a request.
+    }
     Some(Ordinal { set: set.into(), uid: uid.into(), index: index.parse().ok()? })
 }
 
@@ -357,6 +361,14 @@ mod tests {
         let slim: SlimPod = serde_json::from_value(pod).unwrap();
         let Ok(pod) = Pod::try_from(slim) else { panic!("it makes sense") };
         pod.ports.iter().map(|port| port.get()).collect()
+    }
+
+    #[test]
+    fn a_stateful_set_that_cannot_be_is_none() {
+        assert_eq!(&*ordinal("sbc/u1/2").unwrap().set, "sbc");
+        for text in ["a b/u/0", "a?x/u/0", "../u/0", "/u/0", "sbc/u/x", "sbc/u"] {
+            assert!(ordinal(text).is_none(), "{text}");
+        }
     }
 
     #[test]

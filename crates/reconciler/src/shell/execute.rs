@@ -309,7 +309,7 @@ impl Fault {
             Fault::Api(error) => match &**error {
                 // 410: the pages of a LIST took too long.
                 Error::Api(status) => matches!(status.code, 410 | 429 | 500..),
-                Error::SerdeError(_) => false,
+                Error::SerdeError(_) | Error::BuildRequest(_) => false,
                 _ => true,
             },
             Fault::Silence => true,
@@ -333,7 +333,9 @@ impl Fault {
                     (410 | 429 | 500.., _) => Outcome::Failed(status.message),
                     _ => Outcome::Refused(status.message),
                 },
-                Error::SerdeError(error) => Outcome::Refused(error.to_string()),
+                error @ (Error::SerdeError(_) | Error::BuildRequest(_)) => {
+                    Outcome::Refused(error.to_string())
+                }
                 other => Outcome::Failed(other.to_string()),
             },
         }
