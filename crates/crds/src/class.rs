@@ -22,6 +22,7 @@ use crate::{Port, ReuseDelay};
     status = "HostPortClassStatus",
     derive = "PartialEq",
     doc = "A HostPortClass describes a pool of ports that an administrator hands out, as a StorageClass does for volumes. Claims name a class; the controller binds each of them to one port of its pools.",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of a class has at most 63 characters: it stands in a label of each of its HostPorts. Choose a shorter one"),
     validation = Rule::new("self.spec.scope == oldSelf.spec.scope").message("scope cannot be changed: what is granted stays what it is. Create a class with another name, or delete this one and create it again"),
     validation = Rule::new("!has(self.spec.maxNodes) || self.spec.scope == 'Node'").message("maxNodes is for scope Node: in scope Cluster a number is granted once. Leave it out, or create a class with scope: Node"),
     printcolumn(name = "Pools", type_ = "string", json_path = ".status.pools"),

@@ -95,7 +95,7 @@ pub struct HostPortSpec {
     /// How often a controller took the release of this slot over: it counts up before it gives the slot back, so that
     /// what another one decided before that is void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub takeovers: Option<u32>,
 
     /// Available, Bound or Released: what claimRef and releasedAt say, in one word.

@@ -41,6 +41,7 @@ const SCOPE: Verdict = Rule("scope cannot be changed");
 const NODES: Verdict = Rule("maxNodes is for scope Node");
 const SLOT: Verdict = Rule("a HostPort of scope Node has a slot");
 const SINGLE_SLOT: Verdict = Rule("a block is of scope Cluster");
+const LONG_NAME: Verdict = Rule("the name of a class has at most 63 characters");
 const LONG: Verdict = Rule("a port rests for at most 24h");
 
 pub fn all() -> Vec<Case> {
@@ -59,6 +60,8 @@ fn classes() -> Vec<Case> {
     let above = Schema("should be less than or equal to 65535");
     vec![
         pools("a class needs one pool and nothing else", json!([range()]), Accepted),
+        create("a class's name is as long as a label", "HostPortClass", called(63), Accepted),
+        create("a class's name is no longer than a label", "HostPortClass", called(64), LONG_NAME),
         pools("a pool may be one number", json!([{"start": 65535, "end": 65535}]), Accepted),
         pools("a pool is not reversed", json!([range(), {"start": 9001, "end": 9000}]), ORDER),
         pools("a pool does not begin at 0", json!([{"start": 0, "end": 9000}]), below),
@@ -101,6 +104,11 @@ fn classes() -> Vec<Case> {
             Accepted,
         ),
     ]
+}
+
+/// A class whose name has so many characters.
+fn called(length: usize) -> Value {
+    json!({"metadata": {"name": "c".repeat(length)}, "spec": {"pools": [range()]}})
 }
 
 fn limits() -> Vec<Case> {
