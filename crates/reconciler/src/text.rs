@@ -192,6 +192,18 @@ impl Trouble {
         )
     }
 
+    /// The class owns no number.
+    pub fn class_empty(class: &str, pools: &str) -> Self {
+        Self::new(
+            Reason::PoolExhausted,
+            format!(
+                "Class \"{class}\" ({pools}) hands out nothing: each of its numbers is excluded, reserved for Kubernetes \
+                 or an older class's. The claim binds by itself when the administrator has mended that (kubectl describe \
+                 hpclass {class}); to use another class, create the claim anew (kubectl get hpclass)."
+            ),
+        )
+    }
+
     /// The class grants nothing.
     pub fn class_blocked(class: &str, pools: &str) -> Self {
         Self::new(

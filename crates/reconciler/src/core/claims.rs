@@ -346,9 +346,10 @@ impl Core {
 
     /// Why the class has nothing to give.
     fn exhausted(&self, class: &Arc<str>, pools: &str, count: u16) -> Trouble {
-        let blocked = self.known.ledger.counts(class).blocked;
+        let counts = self.known.ledger.counts(class);
         match self.known.ledger.scope(class) {
-            _ if blocked => Trouble::class_blocked(class, pools),
+            _ if counts.blocked => Trouble::class_blocked(class, pools),
+            _ if counts.capacity == 0 => Trouble::class_empty(class, pools),
             Some(Scope::Node { most: Some(most) }) => Trouble::slots_exhausted(class, pools, most),
             _ => Trouble::pool_exhausted(class, pools, count),
         }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use allocator::{Counts, PortRange};
+use allocator::{Counts, Port, PortRange};
 
 use super::{Alarm, Asker, Core, REFUSED};
 use crate::{
@@ -67,9 +67,9 @@ impl Core {
     }
 
     fn status_of(&self, class: &Class) -> ClassStatus {
-        let counts = self.known.ledger.counts(&class.name);
+        let counts = self.known.counts(&class.name);
         let pools = self.known.ledger.pools(&class.name).unwrap_or_default().to_owned();
-        let conditions = conditions(class, &pools, &counts);
+        let conditions = conditions(class, &pools, &counts, self.older_than(class, &counts));
         let since = |condition: &Condition| {
             let stored = class.conditions.iter().find(|(kind, _)| **kind == *condition.kind);
             text::since(stored.map(|(_, ready)| ready), condition.status, self.now.wall)
@@ -80,15 +80,29 @@ impl Core {
         let static_band = band.map(|(first, last)| format!("{first}-{last}"));
         ClassStatus { generation: class.generation, pools, static_band, counts, waiting, conditions, since }
     }
+
+    /// The class that owns the lowest number of the pools that this one does not own.
+    fn older_than(&self, class: &Class, counts: &Counts) -> Option<&str> {
+        if counts.conflict == 0 && !counts.blocked {
+            return None;
+        }
+        let excluded = |port: &Port| class.exclude.iter().any(|range| range.contains(*port));
+        let ports = class.pools.iter().flat_map(|pool| pool.iter()).filter(|port| !excluded(port));
+        ports.filter_map(|port| self.known.ledger.owner(port)).find(|owner| *owner != &*class.name)
+    }
 }
 
-fn conditions(class: &Class, pools: &str, counts: &Counts) -> Vec<Condition> {
+/// `older`: a class that owns numbers of the pools.
+fn conditions(class: &Class, pools: &str, counts: &Counts, older: Option<&str>) -> Vec<Condition> {
+    let older = older.map_or("an older class".to_owned(), |name| format!("the older class \"{name}\""));
     if counts.blocked {
-        return blocked_by_scope(pools);
+        return blocked_by_scope(pools, &older);
     }
     let conflict = counts.conflict > 0;
-    let overlap = "Some numbers of the pools belong to an older class and are not granted from this one; the rest \
-                   is. Take them out of one of the two classes.";
+    let overlap = format!(
+        "Some numbers of the pools belong to {older} and are not granted from this one; the rest is. Take them out of \
+         one of the two classes."
+    );
     let risky = class.pools.iter().any(|pool| RISKY.iter().any(|(start, end)| overlaps(*pool, *start, *end)));
     let shared = "The pools reach into 30000-32767 (NodePorts by default) or 32768-60999 (source ports of outgoing \
                   connections on Linux): a node may use such a number for something else at any time. Choose other \
@@ -99,7 +113,7 @@ fn conditions(class: &Class, pools: &str, counts: &Counts) -> Vec<Condition> {
             "PoolEmpty",
             format!(
                 "Hands out nothing of {pools}: every number is excluded, reserved for Kubernetes (allowReserved) or \
-                 belongs to an older class. Extend the pools; claims that wait bind by themselves."
+                 belongs to {older}. Extend the pools; claims that wait bind by themselves."
             ),
         ),
         (_, true, _) => (Truth::True, "PoolConflict", format!("Hands out ports {pools}. {overlap}")),
@@ -109,7 +123,7 @@ fn conditions(class: &Class, pools: &str, counts: &Counts) -> Vec<Condition> {
     let mut all = vec![Condition { kind: "Ready", status, reason, message }];
     if conflict {
         let (kind, reason) = ("PoolConflict", "OlderClass");
-        all.push(Condition { kind, status: Truth::True, reason, message: overlap.to_owned() });
+        all.push(Condition { kind, status: Truth::True, reason, message: overlap });
     }
     if risky {
         let (kind, reason) = ("RiskyRange", "SharedRange");
@@ -119,9 +133,9 @@ fn conditions(class: &Class, pools: &str, counts: &Counts) -> Vec<Condition> {
 }
 
 /// A number that one class grants and of which another grants slots would be granted by neither safely.
-fn blocked_by_scope(pools: &str) -> Vec<Condition> {
+fn blocked_by_scope(pools: &str, older: &str) -> Vec<Condition> {
     let message = format!(
-        "Hands out nothing of {pools}: some of the numbers belong to an older class of the other scope, and a number is \
+        "Hands out nothing of {pools}: some of the numbers belong to {older} of the other scope, and a number is \
          granted either on all nodes or node by node. What was granted stays. Take the common numbers out of one of the \
          two classes."
     );

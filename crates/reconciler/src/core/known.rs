@@ -16,7 +16,7 @@ use std::{
 
 use foldhash::HashMap;
 
-use allocator::{Ledger, Port, Spot};
+use allocator::{Counts, Ledger, Port, Spot};
 
 pub(super) use self::slots::labelled;
 use self::{
@@ -196,6 +196,12 @@ impl Known {
     /// Claims whose status names this number.
     pub(super) fn named(&self, spot: Spot) -> &[Key] {
         self.named.get(&spot).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the class has; it can grant its Available HostPorts as well as what no HostPort holds.
+    pub(super) fn counts(&self, class: &str) -> Counts {
+        let counts = self.ledger.counts(class);
+        Counts { free: counts.free + self.available.get(class).map_or(0, BTreeSet::len), ..counts }
     }
 
     pub(super) fn available(&self, class: &str) -> impl Iterator<Item = Spot> {

@@ -200,12 +200,17 @@ impl Core {
     /// Every class: what it has, and how many claims wait for it.
     pub fn classes(&self) -> impl Iterator<Item = (&str, Counts, usize)> {
         let names = self.known.class_names().map(|name| &**name);
-        names.map(|name| (name, self.known.ledger.counts(name), self.queue.len(name)))
+        names.map(|name| (name, self.known.counts(name), self.queue.len(name)))
     }
 
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         self.asked.len()
+    }
+
+    /// How many things are to be looked at later.
+    pub fn alarms(&self) -> usize {
+        self.schedule.len()
     }
 
     /// When [`Core::poll`] has something to do even if nothing is told before; time of [`Now::mono`].

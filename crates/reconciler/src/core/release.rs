@@ -37,6 +37,8 @@ pub(super) struct Sighting {
     pub(super) at: Duration,
     /// N2: this process itself wrote that version, so nobody's write that was decided before can hit it.
     pub(super) own: bool,
+    /// When its number is looked at next. Each look before would set an alarm of its own, as its clock has moved.
+    alarm: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +145,7 @@ impl Core {
     /// Released: begins, continues or ends the rest.
     fn rest(&mut self, hostport: HostPort) {
         let spot = hostport.spot;
-        let seen = self.sightings.get(&spot).filter(|seen| seen.version == hostport.version);
+        let seen = self.sightings.get(&spot).filter(|seen| seen.version == hostport.version).copied();
         let Some(seen) = seen else { return self.read_claim(hostport, Step::ReadBeforeRest) };
         let delay = hostport.reuse_delay.unwrap_or(ReuseDelay::DEFAULT.get());
         let by_own_clock = |rest: Duration| (seen.at + rest).saturating_sub(self.now.mono);
@@ -155,7 +157,7 @@ impl Core {
         let by_wall_clock = if ahead { by_wall_clock.min(by_own_clock(delay)) } else { by_wall_clock };
         let left = by_wall_clock.max(by_own_clock(delay.min(IN_FLIGHT)));
         if !left.is_zero() {
-            return self.schedule.at(self.now.mono + left.min(LONGEST_REST), Alarm::Spot(spot));
+            return self.look_again(spot, self.now.mono + left.min(LONGEST_REST));
         }
         let known_user = hostport.holder.as_ref().and_then(|it| self.known.user_of(spot, &it.key));
         let known_user = known_user.cloned().or_else(|| self.known_holder_back(&hostport));
@@ -163,6 +165,14 @@ impl Core {
             return; // Said already; the pod's end names the number again.
         }
         self.read_claim(hostport, Step::ReadBeforeFree);
+    }
+
+    fn look_again(&mut self, spot: Spot, at: Duration) {
+        let Some(seen) = self.sightings.get_mut(&spot) else { return };
+        if seen.alarm.is_none_or(|set| set <= self.now.mono || set > at) {
+            seen.alarm = Some(at);
+            self.schedule.at(at, Alarm::Spot(spot));
+        }
     }
 
     fn read_claim(&mut self, hostport: HostPort, step: Step) {
@@ -212,8 +222,8 @@ impl Core {
             (Step::Release | Step::Hold, Outcome::HostPort(after)) => {
                 if after.phase == HostPortPhase::Released {
                     // This process has just seen the claim gone.
-                    self.sightings
-                        .insert(spot, Sighting { version: after.version, at: self.now.mono, own: true });
+                    let seen = Sighting { version: after.version, at: self.now.mono, own: true, alarm: None };
+                    self.sightings.insert(spot, seen);
                 }
                 let released = step == Step::Release && after.phase == HostPortPhase::Released;
                 match released {
@@ -226,7 +236,7 @@ impl Core {
             (Step::TakeOver, Outcome::HostPort(after)) => {
                 // It was seen gone at the very version that this replaced.
                 if let Some(seen) = self.sightings.get(&spot).filter(|it| it.version == hostport.version) {
-                    let sighting = Sighting { version: after.version, at: seen.at, own: true };
+                    let sighting = Sighting { version: after.version, own: true, ..*seen };
                     self.sightings.insert(spot, sighting);
                 }
                 self.finish_spot(spot);
@@ -271,7 +281,8 @@ impl Core {
                 self.list_pods(hostport, holder.key.namespace);
             }
             _ => {
-                let sighting = Sighting { version: hostport.version, at: self.now.mono, own: false };
+                let sighting =
+                    Sighting { version: hostport.version, at: self.now.mono, own: false, alarm: None };
                 self.sightings.insert(spot, sighting);
                 self.finish_spot(spot);
             }

@@ -60,6 +60,10 @@ impl<T: Clone + Ord + Hash> Schedule<T> {
         self.heap.peek().map(|Reverse((time, _))| *time)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(crate) fn due(&mut self, now: Duration) -> Option<T> {
         if self.next()? > now {
             return None;

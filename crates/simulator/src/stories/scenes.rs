@@ -276,6 +276,23 @@ fn surplus_of_a_retaining_class_becomes_available() {
 }
 
 #[test]
+fn what_is_available_is_free_to_those_who_ask() {
+    let mut world = cluster(9000, 9001, 1);
+    world.bound_claim("shop/a");
+    let free = |world: &World| world.server.class_status["games"].free();
+
+    world.make_hostport(spot(9001), "games", ReclaimPolicy::Delete, None);
+    world.make_hostport(spot(9100), "games", ReclaimPolicy::Delete, Some(key("shop/b")));
+    world.seconds(5);
+
+    assert_eq!(free(&world), Some(1), "9001, and not what is kept for somebody");
+    world.bound_claim("shop/c");
+    world.seconds(5);
+    assert_eq!(free(&world), Some(0));
+    world.ends_well();
+}
+
+#[test]
 fn a_clock_that_was_ahead_keeps_no_port_longer_than_its_rest() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");

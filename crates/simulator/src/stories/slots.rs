@@ -1,5 +1,7 @@
 //! Scope Node: the counterexamples N1-N3 (docs/architecture.md), and what users meet.
 
+use std::time::Duration;
+
 use allocator::{Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::{action::Action, seen::Class};
@@ -174,30 +176,33 @@ fn n2_after_a_restart_a_slot_that_a_pod_holds_back_is_taken_over_too() {
 }
 
 #[test]
-fn n3_a_number_granted_by_a_leader_that_knows_an_older_class_undoes_the_slot() {
+fn n3_of_a_number_and_a_slot_of_it_that_are_created_at_once_none_is_bound() {
     let mut world = slots(9000, 9000, None, 2);
     world.create_class(class("web", 8000, 8000));
     world.rest();
     world.claim("shop/a", None);
-    let create = world.until(0, is_create);
-    world.land(0, create);
+    let slot_is_made = world.until(0, is_create);
 
-    // The other leader hears of a class made again with another scope, and of no slot.
+    // The other leader has heard of the class made again with another scope.
     let games = world.server.classes["games"].clone();
     world.remove_class("games");
     world.create_class(Class { scope: Scope::Cluster, conditions: vec![], status_digest: 0, ..games });
-    world.claim("voice/b", None);
-    for kind in (0..crate::server::KINDS.len()).filter(|kind| *kind != HOSTPORTS) {
+    for kind in (0..crate::server::KINDS.len()).rev().filter(|kind| *kind != HOSTPORTS) {
         world.hears(1, kind);
     }
-    let status = world.until(0, is_status);
+    let number_is_made = world.until_deaf(1, is_create);
+    world.land(0, slot_is_made);
+    world.land(1, number_is_made);
+    assert!(world.hostport(9000).is_some() && world.server.hostports.contains_key(&slot(9000, 0)));
+    world.reply(0, slot_is_made);
+    world.reply(1, number_is_made);
+    world.finishes(0);
     world.finishes(1);
-    world.land(0, status);
-    world.reply(0, status);
-    world.seconds(600);
 
-    let bound = ["shop/a", "voice/b"].map(|name| world.phase(name) == ClaimPhase::Bound);
-    assert_eq!(bound.iter().filter(|bound| **bound).count(), 1, "{}", world.story());
+    assert_eq!(world.phase("shop/a"), ClaimPhase::Pending, "{}", world.story());
+    world.seconds(600);
+    assert_eq!(world.phase("shop/a"), ClaimPhase::Bound, "{}", world.story());
+    assert_eq!(world.server.hostports.len(), 1, "the other one was given up\n{}", world.story());
     world.ends_well();
 }
 
@@ -216,6 +221,29 @@ fn n3_a_slot_is_not_bound_if_the_number_was_granted_after_its_create() {
     world.seconds(120);
     assert_eq!(world.spot_of("shop/a").as_deref(), Some("9000"), "the prepared one\n{}", world.story());
     assert_eq!(world.phase_of(slot(9000, 0)), None, "{}", world.story());
+    world.ends_well();
+}
+
+#[test]
+fn a_number_that_rests_has_one_alarm_however_often_it_is_looked_at() {
+    let mut world = slots(9000, 9000, None, 1);
+    world.edit_class("games", |class| class.reuse_delay = Duration::from_secs(3600));
+    let names: Vec<_> = (0..20).map(|n| format!("shop/c{n}")).collect();
+    for name in &names {
+        world.bound_claim(name);
+        world.running(name.trim_start_matches("shop/"), name);
+    }
+    names.iter().for_each(|name| world.force_delete(name));
+
+    // The end of each pod lets the controller look at all slots of the number.
+    for name in &names {
+        world.end_pod(&key(name));
+        world.seconds(1);
+    }
+
+    let alarms = world.controllers[0].core.alarms();
+    assert!(alarms <= 2 * names.len() + 5, "{alarms} alarms for {} slots", names.len());
+    world.seconds(3700);
     world.ends_well();
 }
 

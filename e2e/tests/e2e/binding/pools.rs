@@ -68,6 +68,7 @@ async fn numbers_in_two_classes_belong_to_the_older_one_and_the_rest_is_granted(
     let conditions = world.get_class(younger).await?.status.unwrap_or_default().conditions;
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("it is ready")?;
     ensure!((ready.status.as_str(), ready.reason.as_str()) == ("True", "PoolConflict"), "{ready:?}");
+    ensure!(ready.message.contains(&format!("the older class \"{}\"", older.name)), "{ready:?}");
 
     for number in 0..2 {
         let port = world.bind(&format!("younger-{number}"), younger).await?;
@@ -134,7 +135,7 @@ async fn a_class_of_which_every_number_is_left_out_says_so_until_it_has_one() ->
     let class = world.class_with(0, |spec| spec.pools = vec![pool(10248, 10250)]).await?;
     world.claim("web", &class).await?;
     let message = world.says("web", "PoolExhausted").await?;
-    ensure!(message.contains("10248-10250"), "{message}");
+    ensure!(message.contains("(10248-10250) hands out nothing"), "{message}");
 
     let conditions = world.get_class(&class).await?.status.unwrap_or_default().conditions;
     let ready =
