@@ -8,7 +8,7 @@ use anyhow::Context;
 use crds::{HostPortClaim, HostPortClass};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Pod, Service},
+    api::core::v1::{Namespace, Pod, Service},
 };
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
@@ -39,6 +39,11 @@ async fn adopt(client: Client, options: AdoptOptions) -> anyhow::Result<()> {
         }
         None => None,
     };
+    if let Some(name) = &namespace {
+        // Who may not read it lists what is in it, or is told why not.
+        let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(name).await;
+        anyhow::ensure!(!matches!(found, Ok(None)), "there is no namespace {name} (kubectl get namespaces)");
+    }
     let mut whole = true;
     let only = namespace.as_deref();
     let seen = Seen {
