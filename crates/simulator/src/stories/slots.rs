@@ -6,7 +6,7 @@ use allocator::{Scope, Spot};
 use crds::{ClaimPhase, HostPortPhase};
 use reconciler::{action::Action, seen::Class};
 
-use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_release, is_status};
+use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_release};
 use crate::{
     people::{class, key, port, spot},
     world::World,
