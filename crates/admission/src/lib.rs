@@ -39,4 +39,4 @@ pub use serve::serve;
 pub use server::{Admission, router};
 pub use standing::believed;
 pub use tls::{Serving, self_signed};
-pub use webhooks::{Target, configurations, install, yaml};
+pub use webhooks::{Target, configurations, install, is_installed, yaml};

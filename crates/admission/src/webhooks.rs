@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta},
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
 };
 
@@ -130,6 +130,18 @@ pub fn configurations(
 pub fn yaml(target: &Target, ca_pem: &str, own_namespace: &str) -> anyhow::Result<String> {
     let (mutating, validating) = configurations(target, ca_pem, own_namespace);
     Ok(format!("{}---\n{}", serde_yaml_ng::to_string(&mutating)?, serde_yaml_ng::to_string(&validating)?))
+}
+
+/// Whether the configurations are those of an installed hostport: of its chart, or of `config/default`. Both label them,
+/// [`install`] does not.
+///
+/// # Errors
+/// The API server refuses to tell or does not answer.
+pub async fn is_installed(client: &Client) -> anyhow::Result<bool> {
+    let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
+    let found = api.get_metadata_opt(WEBHOOK_MUTATE).await;
+    let found = found.with_context(|| format!("read MutatingWebhookConfiguration {WEBHOOK_MUTATE}"))?;
+    Ok(found.is_some_and(|found| found.labels().contains_key("app.kubernetes.io/name")))
 }
 
 /// Applies the configurations (server-side apply, field manager `hostport`).

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, time::Duration};
 
 use ::admission::Target;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt,
@@ -91,6 +91,16 @@ pub(crate) async fn established(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// That the webhooks are not those of an installed hostport: to apply ours would lead its calls to this process.
+pub(crate) async fn not_installed(client: &Client) -> anyhow::Result<()> {
+    ensure!(
+        !patiently(|| ::admission::is_installed(client)).await?,
+        "this cluster has hostport installed, and what asks its webhooks would be asked of this process instead. Use \
+         another cluster, or uninstall it first (docs/install.md)"
+    );
+    Ok(())
+}
+
 /// Repeats a step of the start for a while, as long as it may pass by itself: an API server that is starting or busy is
 /// no reason to end.
 pub(crate) async fn patiently<T, F>(mut step: impl FnMut() -> F) -> anyhow::Result<T>
@@ -98,13 +108,15 @@ where
     F: Future<Output = anyhow::Result<T>>,
 {
     let until = Instant::now() + PATIENCE;
+    let mut said = String::new();
     loop {
         match step().await {
             Err(error) if may_pass(&error) && Instant::now() < until => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "the API server does not answer well; trying again"
-                );
+                let error = format!("{error:#}");
+                if error != said {
+                    tracing::warn!(%error, "the API server does not answer well; trying again");
+                    said = error;
+                }
                 sleep(PAUSE).await;
             }
             done => return done,

@@ -36,6 +36,7 @@ impl Certificate {
     pub(crate) async fn first(&mut self, client: &Client) -> anyhow::Result<Serving> {
         match self {
             Self::Own { serving, target, own_namespace } => {
+                definitions::not_installed(client).await?;
                 let install = || ::admission::install(client, target, serving.ca_pem(), own_namespace);
                 definitions::patiently(install).await?;
                 Ok(serving.clone())

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::devcluster::DevCluster;
-use e2e::{chart, helm::Helm};
+use e2e::{chart, helm::Helm, operator};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
@@ -51,6 +51,12 @@ async fn an_upgrade_keeps_the_ca_and_an_uninstall_keeps_definitions_and_claims()
     let second = helm(&cluster, &["install", "second", &dir, "-n", "second", "--create-namespace"]).await;
     let said = second.err().context("a second release was installed")?.to_string();
     ensure!(said.contains("invalid ownership metadata"), "{said}");
+    for role in ["dev", "admission"] {
+        let by_hand = [role, "--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"];
+        let said = operator::print(&cluster, &by_hand).await.err().context("it took the webhooks over")?;
+        ensure!(said.to_string().contains("this cluster has hostport installed"), "{said}");
+    }
+    ensure!(get(&cluster, &webhook).await? == upgraded, "the webhooks are the chart's");
 
     // The hook is a Job, and nothing runs pods here.
     helm(&cluster, &["uninstall", "hostport", "-n", chart::NAMESPACE, "--no-hooks"]).await?;
