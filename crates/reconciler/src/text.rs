@@ -328,7 +328,7 @@ impl Trouble {
 
     /// `hostPortClassName: ""`
     pub fn no_class_wanted() -> Self {
-        Self::new(
+        Self::stalled(
             Reason::ClassNotFound,
             "hostPortClassName is \"\", so no port is picked for this claim. Create it anew with a class (kubectl \
              get hpclass)."
@@ -353,7 +353,7 @@ impl Trouble {
             Reason::PortTaken,
             format!(
                 "Port {port} is in use outside this namespace. Create the claim anew with another port, or ask the \
-                 administrator (kubectl get hp {port})."
+                 administrator (kubectl get hp {port}; if it is not there, a pod or Service without a claim has it)."
             ),
         )
     }

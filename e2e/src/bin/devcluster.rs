@@ -113,6 +113,10 @@ fn build(build: &Build) -> Result<()> {
 }
 
 async fn up(up: Up) -> Result<()> {
+    let down = match &up.place.dir {
+        Some(dir) => format!("cargo devcluster down --dir {}", shell_word(&dir.display().to_string())),
+        None => "cargo devcluster down".to_owned(),
+    };
     let dir = up.place.dir()?;
     // Before signals are ours: Ctrl-C ends a build at once.
     let binaries = Binaries::find_or_build()?;
@@ -142,7 +146,7 @@ async fn up(up: Up) -> Result<()> {
             let nodes = FakeNodes { name: "fake".to_owned(), numbers: 0..up.fake_nodes, reserved: false };
             cluster.add_fake_nodes(&nodes).await?;
         }
-        eprintln!("The cluster is up, until Ctrl-C here or `cargo devcluster down`. In another terminal:\n");
+        eprintln!("The cluster is up, until Ctrl-C here or `{down}`. In another terminal:\n");
         println!("export KUBECONFIG={}", shell_word(&cluster.kubeconfig().display().to_string()));
         println!("export PATH={}:$PATH  # kubectl", shell_word(&binaries.dir().display().to_string()));
         eprintln!(
