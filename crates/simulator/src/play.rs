@@ -6,7 +6,7 @@ use allocator::{Port, Scope, Spot};
 use crds::{ClaimPhase, ReclaimPolicy};
 use reconciler::{
     action::Outcome,
-    seen::{Admits, Class, Key},
+    seen::{Admits, Key},
 };
 
 use crate::{
@@ -189,12 +189,11 @@ impl Setup {
 
     /// Class "games" is deleted and made again with the other scope.
     fn rescope(&self, world: &mut World) {
-        let Some(before) = world.server.classes.get("games").cloned() else { return };
+        let Some(before) = world.server.classes.get("games").map(|class| class.scope) else { return };
         world.tally.hit(Fault::Rescoped);
         let most = (self.most > 0).then_some(self.most);
-        let scope = if before.scope == Scope::Cluster { Scope::Node { most } } else { Scope::Cluster };
-        world.remove_class("games");
-        world.create_class(Class { scope, conditions: vec![], status_digest: 0, ..before });
+        let scope = if before == Scope::Cluster { Scope::Node { most } } else { Scope::Cluster };
+        world.rescope_class("games", scope);
     }
 
     fn class_changes(&self, world: &mut World, kind: Kind, a: usize, b: usize) {

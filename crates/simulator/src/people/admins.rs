@@ -1,6 +1,6 @@
 //! What administrators do: classes, and HostPorts by hand.
 
-use allocator::Spot;
+use allocator::{Scope, Spot};
 use crds::{HostPortPhase, ReclaimPolicy};
 use reconciler::seen::{Class, HostPort, Key, Version};
 
@@ -35,6 +35,13 @@ impl World {
             format!("admin edits class {name}: {pools} {policy:?} default={} {limits:?}", class.is_default)
         });
         self.change(Actor::People, |server| drop(server.put_class(class)));
+    }
+
+    /// A class is deleted and made again with another scope.
+    pub fn rescope_class(&mut self, name: &str, scope: Scope) {
+        let Some(before) = self.server.classes.get(name).cloned() else { return };
+        self.remove_class(name);
+        self.create_class(Class { scope, conditions: vec![], status_digest: 0, ..before });
     }
 
     pub fn remove_class(&mut self, name: &str) {

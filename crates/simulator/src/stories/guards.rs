@@ -11,7 +11,6 @@ use reconciler::{
 use super::drive::{CLAIMS, HOSTPORTS, PODS, cluster, is_create, is_status};
 use crate::{
     people::{class, key, port, spot},
-    server::KINDS,
     world::World,
 };
 
@@ -21,10 +20,6 @@ fn is_delete(action: &Action) -> bool {
 
 fn is_delete_of_first(action: &Action) -> bool {
     matches!(action, Action::DeleteHostPort { spot, .. } if spot.slot() == Some(0))
-}
-
-fn is_about(action: &Action, claim: &str) -> bool {
-    matches!(action, Action::PutClaimStatus { key, .. } if &*key.name == claim)
 }
 
 /// What fell when it came to rest.
@@ -304,16 +299,15 @@ pub fn a_number_beside_a_slot_that_is_gone() -> Option<String> {
         world.asleep(10);
     }
     assert_eq!(world.server.slots(port(9000)).count(), 0, "{}", world.story());
-    let games = world.server.classes["games"].clone();
-    world.remove_class("games");
-    world.create_class(Class { scope: Scope::Cluster, conditions: vec![], status_digest: 0, ..games });
+    world.rescope_class("games", Scope::Cluster);
     world.claim("shop/b", None);
-    (0..KINDS.len()).rev().filter(|kind| *kind != HOSTPORTS).for_each(|kind| world.hears(1, kind));
+    world.hears_all_but(1, HOSTPORTS);
     let create = world.until_deaf(1, is_create);
 
     world.force_delete("shop/b");
     world.claim("shop/c", None);
-    let status = world.until(0, |action| is_about(action, "c"));
+    let status =
+        world.until(0, |action| matches!(action, Action::PutClaimStatus { key, .. } if &*key.name == "c"));
     world.land(1, create);
     world.reply(1, create);
     let number = world.until_deaf(1, |action| matches!(action, Action::GetHostPort(_)));

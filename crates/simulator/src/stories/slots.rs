@@ -184,12 +184,8 @@ fn n3_of_a_number_and_a_slot_of_it_that_are_created_at_once_none_is_bound() {
     let slot_is_made = world.until(0, is_create);
 
     // The other leader has heard of the class made again with another scope.
-    let games = world.server.classes["games"].clone();
-    world.remove_class("games");
-    world.create_class(Class { scope: Scope::Cluster, conditions: vec![], status_digest: 0, ..games });
-    for kind in (0..crate::server::KINDS.len()).rev().filter(|kind| *kind != HOSTPORTS) {
-        world.hears(1, kind);
-    }
+    world.rescope_class("games", Scope::Cluster);
+    world.hears_all_but(1, HOSTPORTS);
     let number_is_made = world.until_deaf(1, is_create);
     world.land(0, slot_is_made);
     world.land(1, number_is_made);
