@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use http::Request;
-use kube::client::Body;
-use kube::{Client, Config};
+use axum::body::{self, Body};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -171,13 +171,11 @@ async fn ready(address: SocketAddr) -> Result<()> {
 }
 
 async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    // "Not ready" is an answer, not to be asked for again.
-    let mut config = Config::new(format!("http://{address}").parse()?);
-    config.default_retry = false;
-    let client = Client::try_from(config)?;
-    let answer = client.send(Request::get(path).body(Body::empty())?).await?;
-    let code = answer.status().as_u16();
-    Ok((code, String::from_utf8(answer.into_body().collect_bytes().await?.to_vec())?))
+    // Not kube's client, which wants certificate authorities for this as well.
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let (head, body) = client.get(format!("http://{address}{path}").parse()?).await?.into_parts();
+    let text = body::to_bytes(Body::new(body), usize::MAX).await?;
+    Ok((head.status.as_u16(), String::from_utf8(text.to_vec())?))
 }
 
 /// The operator's binary, brought up to date by cargo once per process, in the profile of this test.
