@@ -4,7 +4,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use crds::{HostPortClaim, HostPortClass};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -42,7 +42,7 @@ async fn adopt(client: Client, options: AdoptOptions) -> anyhow::Result<()> {
     if let Some(name) = &namespace {
         // Who may not read it lists what is in it, or is told why not.
         let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(name).await;
-        anyhow::ensure!(!matches!(found, Ok(None)), "there is no namespace {name} (kubectl get namespaces)");
+        ensure!(!matches!(found, Ok(None)), "there is no namespace {name} (kubectl get namespaces)");
     }
     let mut whole = true;
     let only = namespace.as_deref();

@@ -63,6 +63,7 @@ pub(crate) async fn dev(
     target: Target,
 ) -> anyhow::Result<()> {
     let mut process = Process::start(common, target, 2).await?;
+    // Before the definitions already; who only serves admission looks before the webhooks.
     definitions::not_installed(&process.client).await?;
     definitions::apply(&process.client).await?;
     process.add_controller(controller)?;
