@@ -1,9 +1,10 @@
 //! How the claims of a pod stand. A watch knows what a claim says that it holds; that the numbers are its own is
-//! believed only of HostPorts that were read live, for this very pod.
+//! believed only of HostPorts that were read live, within the last second.
 //!
-//! The mutation of a pod proposes what the watch knows and begins to read; its validation, which comes after all
-//! other webhooks, awaits that reading, or makes its own if it is older than [`FRESH`]. So the reads cost a pod
-//! little time, and none is stored on what a cache believes. What the watch does not know is read before the answer.
+//! The mutation of a pod proposes what the watch knows and begins to read, unless that was just done for another pod of
+//! the claim; its validation, which comes after all other webhooks, awaits that reading, or makes its own if it is older
+//! than [`FRESH`]. So the reads cost a pod little time, the many pods of one claim share them, and no pod is stored on
+//! what a cache believes. What the watch does not know is read before the answer.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,6 +31,8 @@ use crate::{
 /// How old a reading may be that a validation believes. A number is freed only after 40 s without its claim and a
 /// LIST of pods; a create is stored 34 s after its start at the latest. This is part of the other 6 s.
 const FRESH: Duration = Duration::from_secs(1);
+/// How old one may be that another pod's mutation leaves for the validation: that comes later.
+const SHARED: Duration = Duration::from_millis(500);
 /// Reads at the same time for one pod.
 const AT_ONCE: usize = 16;
 /// Past so many readings those that are too old are forgotten.
@@ -48,6 +51,7 @@ struct Inner {
 /// A reading that a mutation began. `None`: it did not succeed.
 #[derive(Clone)]
 struct Reading {
+    of: Saying,
     began: Instant,
     standing: Shared<BoxFuture<'static, Option<Standing>>>,
 }
@@ -145,17 +149,22 @@ impl Lookup {
         Ok((name.to_owned(), standing))
     }
 
+    /// Unless the same was begun just now, and has not failed.
     fn begin_reading(&self, namespace: &str, name: &str, saying: Saying) {
-        let (inner, key) = (self.0.clone(), (namespace.to_owned(), name.to_owned()));
-        let reading = async move { inner.confirm(&key.0, &key.1, saying).await.ok() };
-        let standing = reading.boxed().shared();
-        tokio::spawn(standing.clone());
+        let key = (namespace.to_owned(), name.to_owned());
         let mut readings = self.0.readings.lock();
+        if readings.get(&key).is_some_and(|reading| reading.serves_too(&saying)) {
+            return;
+        }
         if readings.len() >= MANY {
             readings.retain(|_, reading| reading.began.elapsed() <= FRESH);
         }
-        let reading = Reading { began: Instant::now(), standing };
-        readings.insert((namespace.to_owned(), name.to_owned()), reading);
+        let (inner, of) = (self.0.clone(), saying.clone());
+        let (namespace, name) = key.clone();
+        let reading = async move { inner.confirm(&namespace, &name, saying).await.ok() };
+        let standing = reading.boxed().shared();
+        tokio::spawn(standing.clone());
+        readings.insert(key, Reading { of, began: Instant::now(), standing });
     }
 
     fn fresh_reading(&self, namespace: &str, name: &str) -> Option<Reading> {
@@ -172,10 +181,19 @@ impl Lookup {
     }
 }
 
+impl Reading {
+    /// Whether it may be left for the validation of another pod whose claim says this.
+    fn serves_too(&self, saying: &Saying) -> bool {
+        let agrees =
+            || !matches!(self.standing.peek(), Some(read) if *read != Some(Standing::Held(saying.run)));
+        self.of == *saying && self.began.elapsed() <= SHARED && agrees()
+    }
+}
+
 impl Inner {
     /// What the claim says that it holds, if its HostPorts say so too; else how it stands.
     async fn confirm(&self, namespace: &str, name: &str, saying: Saying) -> Result<Standing, ReadError> {
-        let ports = self.reads.ports(namespace, saying.run).await?;
+        let ports = self.reads.ports(saying.run).await?;
         match confirmed(Identity { namespace, name, uid: &saying.uid }, saying.run, &ports) {
             true => Ok(Standing::Held(saying.run)),
             false => self.read(namespace, name).await,
@@ -188,7 +206,7 @@ impl Inner {
             return Ok(self.reads.absent(namespace, name).await);
         };
         let ports = match standing::said(&claim) {
-            Some(run) => self.reads.ports(namespace, run).await?,
+            Some(run) => self.reads.ports(run).await?,
             None => Vec::new(),
         };
         Ok(standing::believe(&claim, &ports))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::{
     HostPort, HostPortClaim, Port,
-    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_CLAIM_NAMESPACE, LABEL_MADE, LABEL_POD_PORT, label_of_claim},
+    names::{LABEL_ALLOW_HOST_NETWORK, LABEL_MADE, LABEL_POD_PORT, label_of_claim},
 };
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -67,16 +67,14 @@ impl Reads {
         within(format!("HostPort {name}"), api.get_opt(name)).await
     }
 
-    /// The HostPorts of these numbers. Those of a block come by one LIST, with all others of the namespace.
-    pub(crate) async fn ports(&self, namespace: &str, run: Run) -> Result<Vec<HostPort>, ReadError> {
+    /// The HostPorts of these numbers. Those of a block come by one LIST: all that say that they are of it.
+    pub(crate) async fn ports(&self, run: Run) -> Result<Vec<HostPort>, ReadError> {
         if !run.is_block() {
             return Ok(self.port(&run.name()).await?.into_iter().collect());
         }
         let api: Api<HostPort> = Api::all(self.client.clone());
-        let params = ListParams::default().labels(&format!("{LABEL_CLAIM_NAMESPACE}={namespace}"));
-        let mut ports = within(format!("HostPorts {run}"), api.list(&params)).await?.items;
-        ports.retain(|port| run.contains(port.spec.port));
-        Ok(ports)
+        let params = ListParams::default().fields(&format!("spec.block.first={}", run.first));
+        Ok(within(format!("HostPorts {run}"), api.list(&params)).await?.items)
     }
 
     /// The live pod that a claim of scope Node has already, if it has one. One that is being deleted does not count.

@@ -1,130 +1,28 @@
 //! The webhooks against a small API server in memory: what is read, who waits, and that anything gets an answer.
 
-use std::collections::HashMap;
-
-use axum::{
-    body::to_bytes,
-    extract::Request as Call,
-    http::{Method, Uri},
-};
+use axum::{body::to_bytes, extract::Request as Call, http::Uri};
 use crds::{HostPort, HostPortClaim, HostPortPhase};
 use kube::runtime::watcher::Event;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::testing::{bound_claim, claim, grant, terminating};
+use crate::testing::{
+    bound_claim, claim,
+    cluster::{Broken, Cluster},
+    grant, terminating,
+};
 
 const USER: &str = "alice";
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
 
-/// Objects by path, and the paths that were read.
-#[derive(Clone, Default)]
-struct Cluster(Arc<World>);
-
-#[derive(Default)]
-struct World {
-    objects: Mutex<HashMap<String, Value>>,
-    reads: Mutex<Vec<String>>,
-    broken: Mutex<Option<Broken>>,
-}
-
-#[derive(Clone, Copy)]
-enum Broken {
-    Refuses,
-    Hangs,
-}
-
 impl Cluster {
-    fn with(self, claim: HostPortClaim) -> Self {
-        self.put(claim);
-        self
-    }
-
-    fn granted(self, port: HostPort) -> Self {
-        self.grant(port);
-        self
-    }
-
-    fn put(&self, claim: HostPortClaim) {
-        let name = claim.metadata.name.clone().unwrap();
-        let path = format!("/apis/hostport.io/v1alpha1/namespaces/shop/hostportclaims/{name}");
-        self.0.objects.lock().insert(path, serde_json::to_value(claim).unwrap());
-    }
-
-    fn grant(&self, port: HostPort) {
-        let path = format!("/apis/hostport.io/v1alpha1/hostports/{}", port.spec.port);
-        self.0.objects.lock().insert(path, serde_json::to_value(port).unwrap());
-    }
-
-    fn namespace(self, labels: &Value) -> Self {
-        let namespace = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-            "metadata": {"name": "shop", "labels": labels}});
-        self.0.objects.lock().insert("/api/v1/namespaces/shop".into(), namespace);
-        self
-    }
-
-    fn breaks(&self, how: Broken) {
-        *self.0.broken.lock() = Some(how);
-    }
-
-    async fn serve(self, call: Call) -> Response {
-        let path = call.uri().path().to_owned();
-        assert_eq!(call.method(), Method::GET, "I7: admission wrote to {path}");
-        self.0.reads.lock().push(path.clone());
-        let broken = *self.0.broken.lock();
-        match broken {
-            Some(Broken::Refuses) => {
-                return (StatusCode::INTERNAL_SERVER_ERROR, Json(status(500, "etcd is down")))
-                    .into_response();
-            }
-            Some(Broken::Hangs) => std::future::pending::<()>().await,
-            None => {}
-        }
-        let objects = self.0.objects.lock();
-        if path.ends_with("/hostportclaims") {
-            let metadata = |one: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": one["metadata"]});
-            let inside = objects.iter().filter(|(at, _)| at.starts_with(&format!("{path}/")));
-            let items: Vec<_> = inside.map(|(_, one)| metadata(one)).collect();
-            return Json(json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
-                "metadata": {}, "items": items}))
-            .into_response();
-        }
-        match objects.get(&path) {
-            Some(object) => Json(object.clone()).into_response(),
-            None => (StatusCode::NOT_FOUND, Json(status(404, "not found"))).into_response(),
-        }
-    }
-
-    /// Without a watch.
-    fn webhooks(&self) -> Router {
-        router(self.admission())
-    }
-
     /// With a watch that has shown these claims and tells no more.
     fn webhooks_that_know(&self, claims: impl IntoIterator<Item = HostPortClaim>) -> Router {
         let admission = self.admission();
         claims.into_iter().for_each(|claim| admission.0.lookup.known().apply(Event::Apply(claim)));
         router(admission)
     }
-
-    fn admission(&self) -> Admission {
-        let cluster = self.clone();
-        let api = Router::new().fallback(move |call: Call| cluster.clone().serve(call));
-        Admission::new(Client::new(api, "default"), Metrics::default())
-    }
-
-    /// What was read since this was asked last.
-    fn reads(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.reads.lock())
-    }
-}
-
-fn status(code: u16, message: &str) -> Value {
-    let reason = if code == 404 { "NotFound" } else { "InternalError" };
-    json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": code,
-        "reason": reason, "message": message})
 }
 
 /// `web` holds 9000.
@@ -350,6 +248,58 @@ async fn a_known_claim_costs_one_read_that_the_mutation_begins_and_the_validatio
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_of_one_claim_that_come_at_once_share_a_reading() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
+    let admit = async || {
+        let pod = mutated(&webhooks, &review(CONTROLLER, &pod())).await;
+        assert_eq!(ask(&webhooks, PATH_ANNOTATED, &review(CONTROLLER, &pod)).await["allowed"], true);
+    };
+
+    for _ in 0..50 {
+        admit().await;
+    }
+    assert_eq!(cluster.reads().len(), 1);
+
+    // Later ones begin their own: a validation believes no reading of more than a second.
+    tokio::time::advance(Duration::from_millis(501)).await;
+    admit().await;
+    assert_eq!(cluster.reads().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_failed_is_shared_with_nobody() {
+    let cluster = shop();
+    let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
+    cluster.breaks(Broken::Refuses);
+    let first = mutated(&webhooks, &review(CONTROLLER, &pod())).await;
+    refusal(&webhooks, PATH_ANNOTATED, &review(CONTROLLER, &first)).await;
+    cluster.heals();
+
+    let pod = mutated(&webhooks, &review(CONTROLLER, &pod())).await;
+
+    assert_eq!(ask(&webhooks, PATH_ANNOTATED, &review(CONTROLLER, &pod)).await["allowed"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_made_again_shares_no_reading_with_the_one_before_it() {
+    let cluster = shop();
+    let admission = cluster.admission();
+    let webhooks = router(admission.clone());
+    for uid in ["uid-of-the-first", "uid-of-the-second"] {
+        let mut claim = bound_claim("web", 9000);
+        claim.metadata.uid = Some(uid.to_owned());
+        admission.0.lookup.known().apply(Event::Apply(claim));
+
+        let pod = mutated(&webhooks, &review(CONTROLLER, &pod())).await;
+        ask(&webhooks, PATH_ANNOTATED, &review(CONTROLLER, &pod)).await;
+
+        let read = cluster.reads().into_iter().filter(|path| path.ends_with("/hostports/9000"));
+        assert_eq!(read.count(), 2, "the HostPort, and, as it is not of {uid}, once more after the claim");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_mutation_proposes_no_validation_believes() {
     let cluster = shop();
     let webhooks = cluster.webhooks_that_know([bound_claim("web", 9000)]);
@@ -534,7 +484,7 @@ async fn a_namespace_that_cannot_be_one_reads_nothing() {
         review["request"]["namespace"] = namespace;
         refusal(&cluster.webhooks(), PATH_MUTATE, &review).await;
     }
-    assert!(cluster.0.reads.lock().is_empty());
+    assert!(cluster.reads().is_empty());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Worlds for tests, in one expression each.
 
+pub(crate) mod cluster;
+
 use std::collections::BTreeMap;
 
 use crds::{ClaimPhase, ClaimRef, Condition, HostPort, HostPortClaim, HostPortPhase, Port};

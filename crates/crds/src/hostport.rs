@@ -24,6 +24,7 @@ use crate::{Port, ReclaimPolicy, ReuseDelay, Scope};
     selectable = ".spec.class",
     selectable = ".spec.claimRef.namespace",
     selectable = ".spec.port",
+    selectable = ".spec.block.first",
     validation = Rule::new("has(self.spec.slot) ? self.metadata.name.split('-').size() == 2 && self.metadata.name.split('-')[0] == string(self.spec.port) && self.metadata.name.split('-')[1] == string(self.spec.slot) : self.metadata.name == string(self.spec.port)").message("the name of a HostPort is its port number: metadata.name must equal spec.port, or in scope Node spec.port, a dash and spec.slot (quote it in YAML)"),
     validation = Rule::new("has(self.spec.slot) == (self.spec.scope == 'Node')").message("a HostPort of scope Node has a slot, one of scope Cluster has none"),
     validation = Rule::new("!has(self.spec.block) || self.spec.scope == 'Cluster'").message("a block is of scope Cluster: in scope Node a claim holds one port"),
