@@ -37,8 +37,10 @@ fn main() -> io::Result<()> {
 
     let woven = out.join("woven");
     let mut missing = Vec::new();
-    let mut copied = vec!["action.rs".to_owned(), "seen.rs".to_owned(), "text.rs".to_owned()];
-    files(&core, "core", &mut copied)?;
+    let mut copied = vec!["action.rs".to_owned()];
+    for folder in ["core", "seen", "text"] {
+        files(&core, folder, &mut copied)?;
+    }
     for file in copied {
         let text = weave(&file, fs::read_to_string(core.join(&file))?, &mut missing);
         let to = woven.join(&file);
@@ -52,8 +54,8 @@ fn main() -> io::Result<()> {
     let mut modules = vec![
         module("flaw", &woven.join("flaw.rs")),
         module("action", &woven.join("action.rs")),
-        module("seen", &woven.join("seen.rs")),
-        module("text", &woven.join("text.rs")),
+        module("seen", &woven.join("seen/mod.rs")),
+        module("text", &woven.join("text/mod.rs")),
         module("core", &woven.join("core/mod.rs")),
     ];
     for entry in fs::read_dir(Path::new(&here).join("src"))? {

@@ -225,7 +225,7 @@ pub const FLAWS: &[Flaw] = &[
     },
     Flaw {
         name: "nobody wakes those who wait for a number",
-        file: "mod.rs",
+        file: "spread.rs",
         find: "self.hungry.push(class);",
         wrong: "drop(class);",
     },
