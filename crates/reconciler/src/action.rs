@@ -187,11 +187,13 @@ pub enum Subject {
     },
 }
 
-/// A Warning event.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// What it is about.
     pub subject: Subject,
+    /// A Warning; else all is well again.
+    pub warns: bool,
     /// One word.
     pub reason: &'static str,
     /// A sentence.

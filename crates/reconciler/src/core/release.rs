@@ -366,6 +366,7 @@ impl Core {
         let by = hostport.held_by.clone().unwrap_or_default();
         self.say(Action::Tell(Notice {
             subject: Subject::HostPort { spot: hostport.spot, uid: hostport.uid.clone() },
+            warns: true,
             reason: "ReleaseHeld",
             note: format!("Port {} stays Released: {by} still carries it.", hostport.spot),
         }));

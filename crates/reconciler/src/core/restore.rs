@@ -165,7 +165,7 @@ impl Core {
     }
 
     /// The number is back. A Bound claim says so already; a Lost one is told, once it has all of its numbers.
-    fn restored(&mut self, key: &Key, job: Restore, hostport: &HostPort) {
+    fn restored(&mut self, key: &Key, mut job: Restore, hostport: &HostPort) {
         let held = |spot| self.known.hostport(spot).is_some_and(|it| it.is_held_by(&job.uid));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
         let claim = claim.filter(|claim| claim.spots().all(held));
@@ -173,7 +173,9 @@ impl Core {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
         let status = Box::new(self.bound_status(claim, run, &hostport.class));
+        let notice = status.conditions.first().map(|bound| Self::good_news(claim, bound));
         let action = Action::PutClaimStatus { key: key.clone(), version: claim.version, status };
+        job.notice = notice;
         self.restore_ask(key, job, Step::WriteStatus, |_| action);
     }
 

@@ -28,8 +28,19 @@ impl Core {
 
     pub(super) fn notice(&self, claim: &Claim, trouble: &Trouble) -> Option<Notice> {
         let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
-        let quiet = trouble.reason == crds::Reason::WaitingForReuse;
-        (!quiet).then(|| Notice { subject, reason: trouble.reason.as_str(), note: trouble.message.clone() })
+        let (reason, note) = (trouble.reason.as_str(), trouble.message.clone());
+        (trouble.reason != crds::Reason::WaitingForReuse).then_some(Notice {
+            subject,
+            warns: true,
+            reason,
+            note,
+        })
+    }
+
+    /// Of a claim that was Lost, and is Bound again.
+    pub(super) fn good_news(claim: &Claim, bound: &Condition) -> Notice {
+        let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
+        Notice { subject, warns: false, reason: bound.reason, note: bound.message.clone() }
     }
 
     /// An event tells of the trouble, if it lasts.

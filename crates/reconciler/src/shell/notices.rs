@@ -1,4 +1,4 @@
-//! Kubernetes Events (events.k8s.io), only of trouble. Equal ones become a series; a namespace that makes
+//! Kubernetes Events (events.k8s.io), only of trouble and its end. Equal ones become a series; a namespace that makes
 //! trouble without end is heard now and then.
 
 use std::{
@@ -51,7 +51,7 @@ impl Notices {
         let cut = (0..=note.len().min(1000)).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
         note.truncate(cut);
         let event = Event {
-            type_: EventType::Warning,
+            type_: if notice.warns { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_owned(),
             note: Some(note),
             action: "Binding".to_owned(),

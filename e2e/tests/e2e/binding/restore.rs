@@ -78,6 +78,24 @@ async fn a_tampered_status_yields_neither_a_host_port_nor_a_pod() -> Result<()> 
 }
 
 #[tokio::test]
+async fn a_lost_claim_says_so_and_says_when_its_number_is_back() -> Result<()> {
+    let world = World::new("lost").await?;
+    let class = world.class(2).await?;
+    let port = world.bind("web", &class).await?;
+    let other = if port == class.first { class.last } else { class.first };
+    world.set_pools(&class, &[(other, other)]).await?;
+
+    world.kubectl(&["delete", "hp", &port.to_string()]).await?;
+    world.event("PortOutsidePools", &port.to_string()).await?;
+    ensure!(world.says("web", "PortOutsidePools").await?.contains(&port.to_string()));
+
+    world.set_pools(&class, &[(class.first, class.last)]).await?;
+    ensure!(world.bound("web").await? == port);
+    world.event("Bound", &format!("Holds port {port}")).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_claim_made_again_under_its_name_gets_its_number_back() -> Result<()> {
     let world = World::new("again").await?;
     // A number that the delay would keep from everybody else for the whole test.
