@@ -90,10 +90,12 @@ async fn rounds(args: &Args) -> Result<()> {
     println!("operator  round   binds/s  p50 ms  p99 ms  writes/bind  CPU s  RSS MiB  API server ms/bind");
     let mut all = Vec::new();
     for round in 1..=args.rounds {
-        for subject in [Subject::Null, Subject::Alike, Subject::Hostport] {
-            if subject == Subject::Alike && !args.alike {
-                continue;
-            }
+        let mut subjects = vec![Subject::Null, Subject::Alike, Subject::Hostport];
+        subjects.retain(|subject| *subject != Subject::Alike || args.alike);
+        if round % 2 == 0 {
+            subjects.reverse(); // What the machine does meanwhile hits them alike.
+        }
+        for subject in subjects {
             let measured = one_round(args, subject).await?;
             println!(
                 "{:8}  {round:5}  {:8.1}  {:6}  {:6}  {:11.3}  {:5.2}  {:7.1}  {:18.2}",
@@ -114,8 +116,12 @@ async fn rounds(args: &Args) -> Result<()> {
     };
     let ratio = |what| median_of(Subject::Hostport, what) / median_of(Subject::Null, what);
     let alike = |what| median_of(Subject::Hostport, what) / median_of(Subject::Alike, what);
+    let of =
+        |subject| all.iter().filter(move |(of, _)| *of == subject).map(|(_, round)| round.binds_per_second);
+    let neighbours = of(Subject::Hostport).zip(of(Subject::Null)).map(|(ours, null)| ours / null).collect();
     println!("\nhostport / null, medians of {} rounds:", args.rounds);
     println!("  throughput  {:.2}  (to reach: 0.95)", ratio(|round| round.binds_per_second));
+    println!("  within a round: {:.2}", median(neighbours));
     if args.alike {
         println!("  of the one with objects as ours: {:.2}", alike(|round| round.binds_per_second));
     }

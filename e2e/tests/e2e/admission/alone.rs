@@ -17,8 +17,10 @@ use crate::support::{SOON, create, pod, pod_with};
 
 const DEFINITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds");
 
-/// What a busy machine may add to a measurement. A controller that waits would add 40 s.
-const NOISE: Duration = Duration::from_secs(3);
+/// What a busy machine may add to the median of some measurements, which is 15 to 40 ms in a quiet one.
+const NOISE: Duration = Duration::from_millis(250);
+/// And to a single one. A controller that waits would add 40 s.
+const STALL: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn a_claim_that_nobody_binds_and_an_admission_that_is_down_hold_up_nobody_else() -> Result<()> {
@@ -68,7 +70,7 @@ async fn people_wait_for_an_unseen_claim_and_controllers_do_not(alone: &Alone) -
 
 async fn forty_replica_sets_on_it_do_not_delay_another_namespaces(alone: &Alone) -> Result<()> {
     let mut before = Vec::new();
-    for number in 0..5 {
+    for number in 0..9 {
         before.push(alone.time_to_pod(&format!("before-{number}")).await?);
     }
 
@@ -77,14 +79,18 @@ async fn forty_replica_sets_on_it_do_not_delay_another_namespaces(alone: &Alone)
         create(&sets, replica_set(&format!("stuck-{number}"), pod("echo", "web"))).await?;
     }
     let mut after = Vec::new();
-    for number in 0..5 {
+    for number in 0..9 {
         after.push(alone.time_to_pod(&format!("after-{number}")).await?);
     }
 
     eprintln!("ReplicaSet to pod, idle {before:.0?}, beside 40 stuck ones {after:.0?}");
-    let worst = |times: Vec<Duration>| times.into_iter().max().unwrap_or_default();
-    let (before, after) = (worst(before), worst(after));
-    ensure!(after < before * 3 / 2 + NOISE, "{after:?} beside 40 stuck ReplicaSets, {before:?} without");
+    for times in [&mut before, &mut after] {
+        times.sort_unstable();
+    }
+    for (which, noise) in [(4, NOISE), (8, STALL)] {
+        let (before, after) = (before[which], after[which]);
+        ensure!(after < before * 3 / 2 + noise, "{after:?} beside 40 stuck ReplicaSets, {before:?} without");
+    }
     Ok(())
 }
 
