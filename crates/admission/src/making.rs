@@ -121,6 +121,11 @@ impl Maker {
         Self { classes: Classes::new(client.clone()), client, recent: Mutex::default() }
     }
 
+    /// Where it looks classes up.
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
     /// Sees to it that the claims of the plan are there, and names those that had no name. What was done is in
     /// `making`, also if it fails half-way.
     pub(crate) async fn make(

@@ -107,7 +107,7 @@ async fn warn_workloads(State(admission): State<Admission>, body: Body) -> Respo
     let (outcome, response) = match read(body).await {
         Err(refused) => (Outcome::error, refused),
         Ok(request) => {
-            let warnings = workloads::warnings(&inner.client, &request).await;
+            let warnings = workloads::warnings(&inner.client, inner.maker.classes(), &request).await;
             let verdict = Verdict::Allowed { patch: None, warnings };
             (Outcome::allowed, Json(Answer::new(request.uid, verdict)).into_response())
         }

@@ -11,15 +11,19 @@ use tokio::time::timeout;
 
 use crate::{
     annotations::{Plan, is_ours},
+    classes::Classes,
     mutate::targets,
     pod::Pod,
     reads::within,
+    refusal::Refusal,
     review::Request,
+    server::Stop,
+    wishes::Kind,
 };
 
 /// The API server gives up after 2 s.
 const TIME_LIMIT: Duration = Duration::from_millis(1500);
-/// So many claims of a template are looked up.
+/// So many claims of a template are looked up, and classes.
 const LOOKED_UP: usize = 8;
 
 /// What a workload makes pods of.
@@ -35,7 +39,7 @@ struct Workload<'a> {
 }
 
 /// What the author of a workload should know. Controllers are told nothing: nobody would read it.
-pub(crate) async fn warnings(client: &Client, request: &Request) -> Vec<String> {
+pub(crate) async fn warnings(client: &Client, classes: &Classes, request: &Request) -> Vec<String> {
     let Some(namespace) = request.namespace().filter(|_| !request.is_by_controller()) else {
         return Vec::new();
     };
@@ -44,9 +48,12 @@ pub(crate) async fn warnings(client: &Client, request: &Request) -> Vec<String> 
     match workload.plan() {
         Err(refusal) => warnings.push(refusal),
         Ok(plan) => {
-            let read = claims_of(client, namespace, &plan, workload.several);
+            let claims = claims_of(client, namespace, &plan, workload.several);
+            let classes = classes_of(client, classes, namespace, &plan);
+            let read = async { futures::join!(claims, classes) };
             // What could not be read in time is not told.
-            warnings.extend(timeout(TIME_LIMIT, read).await.unwrap_or_default());
+            let (claims, classes) = timeout(TIME_LIMIT, read).await.unwrap_or_default();
+            warnings.extend(claims.into_iter().chain(classes));
         }
     }
     warnings
@@ -109,13 +116,33 @@ impl<'a> Workload<'a> {
 
     /// What its pods ask for, or what they would be refused for.
     fn plan(&self) -> Result<Plan, String> {
-        let told = |refusal| format!("its pods will be refused: {refusal}");
         let pod =
             Pod::deserialize(&self.pod).map_err(|error| format!("its template is not a pod: {error}"))?;
-        let plan = Plan::of(&pod).map_err(|refusal| told(refusal.to_string()))?;
-        targets(&pod, &plan).map_err(|refusal| told(refusal.to_string()))?;
+        let plan = Plan::of(&pod).map_err(|refusal| refused(&refusal))?;
+        targets(&pod, &plan).map_err(|refusal| refused(&refusal))?;
         Ok(plan)
     }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    format!("its pods will be refused: {refusal}")
+}
+
+/// Of the claims that are to be made, and are not there yet.
+async fn classes_of(client: &Client, classes: &Classes, namespace: &str, plan: &Plan) -> Vec<String> {
+    let api: Api<HostPortClaim> = Api::namespaced(client.clone(), namespace);
+    let mut warnings = Vec::new();
+    for make in plan.makes.iter().take(LOOKED_UP) {
+        let what = format!("HostPortClaim {:?}", make.claim);
+        let named = matches!(make.kind, Kind::ByName { .. });
+        if named && !matches!(within(what, api.get_opt(&make.claim)).await, Ok(None)) {
+            continue;
+        }
+        if let Err(Stop::Refused(refusal)) = classes.class_of(namespace, make).await {
+            warnings.push(refused(&refusal));
+        }
+    }
+    warnings
 }
 
 async fn claims_of(client: &Client, namespace: &str, plan: &Plan, several: bool) -> Vec<String> {
@@ -166,7 +193,7 @@ mod tests {
         })
     }
 
-    fn refused(kind: &str, object: &Value) -> String {
+    fn refusal(kind: &str, object: &Value) -> String {
         Workload::of(kind, object).unwrap().plan().unwrap_err()
     }
 
@@ -186,13 +213,13 @@ mod tests {
     #[test]
     fn what_the_pods_would_be_refused_for_is_told_before() {
         let unknown = stateful_set(&json!({}), &json!({"claim.hostport.io/web": "sip"}));
-        let said = refused("StatefulSet", &unknown);
+        let said = refusal("StatefulSet", &unknown);
         assert!(said.contains("names a port that no container of the pod has (there are: sip)"), "{said}");
 
         let index = stateful_set(&json!({}), &json!({"claim.hostport.io/sip": "sip-$(POD_INDEX)"}));
         let plan = Workload::of("StatefulSet", &index).unwrap().plan().unwrap();
         assert_eq!(plan.claims().into_iter().collect::<Vec<_>>(), ["sip-0"]);
-        assert!(refused("Deployment", &index).contains("has no index"));
+        assert!(refusal("Deployment", &index).contains("has no index"));
     }
 
     #[test]
@@ -200,7 +227,7 @@ mod tests {
         let template = stateful_set(&json!({}), &json!({"claim.hostport.io/web": "x"}));
         let object = json!({"spec": {"jobTemplate": {"spec": template["spec"]}}});
 
-        assert!(refused("CronJob", &object).contains("names a port"));
+        assert!(refusal("CronJob", &object).contains("names a port"));
         assert!(Workload::of("CronJob", &json!({"spec": {}})).is_none());
     }
 
