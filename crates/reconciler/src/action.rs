@@ -97,7 +97,7 @@ pub enum Action {
         /// The whole status.
         status: Box<ClassStatus>,
     },
-    /// Tell a person of trouble. Needs no outcome.
+    /// Tell a person of trouble, or of its end. Needs no outcome.
     Tell(Notice),
     /// Write a line for the auditor. Needs no outcome.
     Audit(Audit),

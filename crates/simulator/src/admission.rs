@@ -1,8 +1,8 @@
 //! Pods on their way through admission: what a watch, which may be silent, knows of the claim, or a read of it; then
-//! the HostPorts, read live. The validation believes that reading or makes a new one, and within 34 s of its beginning
-//! the pod is stored, or never.
+//! the HostPorts, read live. The validation believes that reading, which may be one that another pod of the claim began
+//! up to a second before this one came, or makes a new one. Within 34 s of its creation the pod is stored, or never.
 //! What is believed is judged by the very function of `admission`. A pod of a block carries all of its numbers,
-//! whose HostPorts are read at one moment: it is one LIST.
+//! whose HostPorts are read at one moment, those that say they are of it: it is one LIST.
 
 use allocator::Spot;
 use crds::{ClaimRef, HostPortClaimStatus, HostPortSpec};
@@ -36,7 +36,7 @@ pub struct Admission {
     /// The claim as it was when it was believed.
     pub claim: Uid,
     stage: Stage,
-    /// When its creation, and its reading, began.
+    /// When its reading began. Its creation began then, or up to [`FRESH`] later.
     began: i64,
     /// An administrator has promised that nothing uses the number.
     pub excused: bool,
@@ -131,7 +131,7 @@ impl World {
             return;
         }
         let it = self.admissions.swap_remove(at);
-        if it.began + IN_FLIGHT < self.server.now {
+        if it.began + FRESH + IN_FLIGHT < self.server.now {
             return;
         }
         let lives = |claim: &Claim| claim.uid == it.claim && !claim.deleting;
@@ -192,9 +192,11 @@ impl Server {
         !it.pod.serves.is_empty() && self.pods.values().any(same)
     }
 
-    /// The HostPorts of these names, as one LIST shows them.
+    /// The HostPorts of these names, of a block as one LIST by its first number shows them.
     fn read(&self, spots: &[Spot]) -> Vec<HostPort> {
-        spots.iter().filter_map(|spot| self.hostports.get(spot)).cloned().collect()
+        let block = spots.first().filter(|_| spots.len() > 1).map(|first| first.port());
+        let of_it = |it: &&HostPort| block.is_none() || it.block == block;
+        spots.iter().filter_map(|spot| self.hostports.get(spot)).filter(of_it).cloned().collect()
     }
 }
 

@@ -202,6 +202,14 @@ impl Judge {
         {
             self.accuse(format!("I1: {name} became Bound to {spot}, which it does not hold"));
         }
+        let block = after.run().and_then(Run::block);
+        let of_another = |spot: &Spot| hostport(*spot).is_some_and(|it| it.block != block);
+        if let Some(spot) = after.spots().find(of_another)
+            && after.phase == ClaimPhase::Bound
+            && !same
+        {
+            self.accuse(format!("C6: {name} became Bound to {spot}, which is of another block"));
+        }
         if after.phase == ClaimPhase::Bound
             && !same
             && let Some(words) = twice(server, after)

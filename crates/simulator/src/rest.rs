@@ -79,9 +79,10 @@ impl Server {
                 return Some(format!("holds {} besides {run}", surplus.spot));
             }
         }
-        let lacks = |spot: &Spot| !self.hostports.get(spot).is_some_and(|it| it.is_held_by(&claim.uid));
+        let holds =
+            |spot: Spot, run| self.hostports.get(&spot).is_some_and(|it| it.is_held_for(&claim.uid, run));
         match (claim.phase, claim.run()) {
-            (ClaimPhase::Bound, Some(run)) => match run.iter().find(lacks) {
+            (ClaimPhase::Bound, Some(run)) => match run.iter().find(|spot| !holds(*spot, run)) {
                 Some(spot) => Some(format!("Bound to {spot}, which it does not hold")),
                 None => (reason != "Bound").then(|| format!("Bound, but the reason is {reason}")),
             },

@@ -27,8 +27,8 @@ impl Core {
         let Some(claim) = self.known.claim(key).cloned() else { return };
         if claim.deleting {
             self.see_off(&claim);
-        } else if let Some(first) = claim.named() {
-            self.keep(&claim, first);
+        } else if let Some(run) = claim.run() {
+            self.keep(&claim, run);
         } else {
             self.bind(&claim);
         }
@@ -56,17 +56,19 @@ impl Core {
     }
 
     /// A Bound or Lost claim: its numbers are its own, whatever happened to the HostPorts.
-    fn keep(&mut self, claim: &Claim, first: Spot) {
-        let held = |spot: &Spot| self.known.hostport(*spot).is_some_and(|it| it.is_held_by(&claim.uid));
-        let missing = claim.spots().find(|spot| !held(spot));
-        match missing {
-            None if claim.phase == ClaimPhase::Lost => self.restore(claim, first),
-            None => self.keep_bound(claim),
-            Some(spot) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
+    fn keep(&mut self, claim: &Claim, run: Run) {
+        let held = |spot: &Spot| self.known.hostport(*spot).is_some_and(|it| it.is_held_for(&claim.uid, run));
+        let missing = run.iter().find(|spot| !held(spot));
+        match (missing, run.member(0)) {
+            (None, Some(first)) if claim.phase == ClaimPhase::Lost => self.restore(claim, first),
+            (None, _) => self.keep_bound(claim),
+            (Some(spot), _) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
                 self.restore(claim, spot);
             }
             // What stands under its name is not taken back: it may be released.
-            Some(_) => self.known.spots_of(&claim.key).into_iter().for_each(|spot| self.spots.push(spot)),
+            (Some(_), _) => {
+                self.known.spots_of(&claim.key).into_iter().for_each(|spot| self.spots.push(spot));
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Restore {
     hostport: Option<Box<HostPort>>,
     /// The claim as read by this job.
     claim: Option<Box<Claim>>,
-    /// What to tell when the claim is Lost.
+    /// What to tell once the status is written.
     notice: Option<Notice>,
     /// The HostPort that is to be taken.
     swap: Option<(Uid, Version)>,
@@ -128,7 +128,7 @@ impl Core {
         let Some(claim) = job.claim.clone() else {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
-        if hostport.is_held_by(&job.uid) {
+        if claim.run().is_some_and(|run| hostport.is_held_for(&job.uid, run)) {
             return self.restored(key, job, hostport);
         }
         if !self.may_take(&claim, hostport) {
@@ -166,10 +166,10 @@ impl Core {
 
     /// The number is back. A Bound claim says so already; a Lost one is told, once it has all of its numbers.
     fn restored(&mut self, key: &Key, mut job: Restore, hostport: &HostPort) {
-        let held = |spot| self.known.hostport(spot).is_some_and(|it| it.is_held_by(&job.uid));
+        let held = |spot, run| self.known.hostport(spot).is_some_and(|it| it.is_held_for(&job.uid, run));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
-        let claim = claim.filter(|claim| claim.spots().all(held));
-        let Some((claim, run)) = claim.and_then(|claim| Some((claim, claim.run()?))) else {
+        let whole = claim.and_then(|claim| Some((claim, claim.run()?)));
+        let Some((claim, run)) = whole.filter(|(_, run)| run.iter().all(|spot| held(spot, *run))) else {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
         let status = Box::new(self.bound_status(claim, run, &hostport.class));

@@ -53,6 +53,11 @@ impl HostPort {
         self.phase == HostPortPhase::Bound && self.belongs_to(uid)
     }
 
+    /// Held by this very claim as one of these numbers, and says so (C6): admission asks for no others.
+    pub fn is_held_for(&self, uid: &Uid, run: Run) -> bool {
+        self.is_held_by(uid) && self.block == run.block()
+    }
+
     /// The first number of its block; its own if it is alone.
     pub fn first(&self) -> Port {
         self.block.unwrap_or(self.spot.port())

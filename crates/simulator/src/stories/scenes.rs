@@ -111,6 +111,23 @@ fn a_tampered_status_of_a_claim_without_class_is_read_with_the_default_class() {
 }
 
 #[test]
+fn a_block_that_a_tampered_status_moves_by_one_says_so_itself_and_is_admitted() {
+    let mut world = cluster(9000, 9005, 1);
+    world.create_block(&key("shop/a"), Some("games"), None, 2);
+    world.rest();
+    assert_eq!(world.holder(9001).as_deref(), Some("shop/a"), "{}", world.story());
+
+    world.tamper(&key("shop/a"), ClaimPhase::Bound, Some(spot(9001)));
+    world.seconds(120);
+
+    let says = |number: u16| world.hostport(number).and_then(|it| it.block).map(allocator::Port::get);
+    assert_eq!((says(9000), says(9001), says(9002)), (None, Some(9001), Some(9001)), "{}", world.story());
+    world.run_pod("p", &key("shop/a"));
+    assert!(world.server.pods.contains_key(&key("shop/p")), "{}", world.story());
+    world.ends_well();
+}
+
+#[test]
 fn a_claim_whose_hostport_went_to_another_is_lost_and_comes_back_when_it_is_free() {
     let mut world = cluster(9000, 9000, 1);
     world.bound_claim("shop/a");

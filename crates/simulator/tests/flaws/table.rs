@@ -125,7 +125,7 @@ pub const FLAWS: &[Flaw] = &[
     Flaw {
         name: "Lost from the cache (C2)",
         file: "claims.rs",
-        find: "Some(spot) if «claim.phase == ClaimPhase::Bound || self.may_come_back(claim)» =>",
+        find: "(Some(spot), _) if «claim.phase == ClaimPhase::Bound || self.may_come_back(claim)» =>",
         wrong: "if claim.phase == ClaimPhase::Bound
                     && self.known.hostport(spot).is_some_and(|it| !self.may_take(claim, it))
                 {
