@@ -1,5 +1,5 @@
 //! How the claims of a pod stand. A watch knows what a claim says that it holds; that the numbers are its own is
-//! believed only of HostPorts that were read live, within the last second.
+//! believed only of HostPorts that were read live, by a reading that began within the last second.
 //!
 //! The mutation of a pod proposes what the watch knows and begins to read, unless that was just done for another pod of
 //! the claim; its validation, which comes after all other webhooks, awaits that reading, or makes its own if it is older
@@ -159,12 +159,12 @@ impl Lookup {
         if readings.len() >= MANY {
             readings.retain(|_, reading| reading.began.elapsed() <= FRESH);
         }
-        let (inner, of) = (self.0.clone(), saying.clone());
+        let (inner, of, began) = (self.0.clone(), saying.clone(), Instant::now());
         let (namespace, name) = key.clone();
         let reading = async move { inner.confirm(&namespace, &name, saying).await.ok() };
         let standing = reading.boxed().shared();
         tokio::spawn(standing.clone());
-        readings.insert(key, Reading { of, began: Instant::now(), standing });
+        readings.insert(key, Reading { of, began, standing });
     }
 
     fn fresh_reading(&self, namespace: &str, name: &str) -> Option<Reading> {

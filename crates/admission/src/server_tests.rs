@@ -267,6 +267,38 @@ async fn pods_of_one_claim_that_come_at_once_share_a_reading() {
     assert_eq!(cluster.reads().len(), 1);
 }
 
+#[tokio::test]
+async fn a_block_is_read_by_its_first_number_and_believed_only_of_those_that_say_they_are_of_it() {
+    let claim = {
+        let mut claim = bound_claim("rtp", 9000);
+        claim.spec.count = 2;
+        claim
+    };
+    let of_block = |number: u16, first: u16| {
+        let mut port = grant("rtp", number);
+        port.spec.block = serde_json::from_value(json!({"first": first, "index": number - first})).unwrap();
+        port
+    };
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({"claim.hostport.io/web": "rtp"});
+    let neighbours = Cluster::default().granted(of_block(9002, 9002)).granted(grant("web", 9003));
+
+    let cluster =
+        neighbours.clone().with(claim.clone()).granted(of_block(9000, 9000)).granted(of_block(9001, 9000));
+    let webhooks = cluster.webhooks();
+    let stored = mutated(&webhooks, &review(USER, &pod)).await;
+    assert_eq!(ask(&webhooks, PATH_ANNOTATED, &review(USER, &stored)).await["allowed"], true);
+    let ports = stored["spec"]["containers"][0]["ports"].as_array().unwrap();
+    let carried: Vec<_> = ports.iter().map(|port| port["hostPort"].as_u64()).collect();
+    assert_eq!(carried, [Some(9000), Some(9001)]);
+
+    for other in [of_block(9001, 9001), grant("rtp", 9001)] {
+        let said =
+            refusal(&cluster.clone().granted(other).webhooks(), PATH_MUTATE, &review(USER, &pod)).await;
+        assert!(said.contains("HostPort 9000 does not belong to it"), "{said}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reading_that_failed_is_shared_with_nobody() {
     let cluster = shop();
@@ -428,6 +460,33 @@ async fn a_mirror_pod_passes_if_a_kubelet_makes_it() {
 
     assert_eq!(ask(&webhooks, PATH_MANAGED, &by_node).await["allowed"], true);
     refusal(&webhooks, PATH_MANAGED, &review(USER, &mirror)).await;
+}
+
+#[tokio::test]
+async fn a_workload_is_told_that_its_class_does_not_exist_but_not_of_a_claim_that_is_there() {
+    let workload = |of_pods: Value| {
+        let mut review = review(
+            USER,
+            &json!({"metadata": {"name": "web"}, "spec": {"template": {
+                "metadata": {"annotations": of_pods}, "spec": pod()["spec"],
+            }}}),
+        );
+        review["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        review
+    };
+    let webhooks = shop().webhooks();
+    let told = async |of_pods| {
+        let response = ask(&webhooks, PATH_WORKLOADS, &workload(of_pods)).await;
+        assert_eq!(response["allowed"], true);
+        response["warnings"].clone()
+    };
+
+    let said = told(json!({"class.hostport.io/web": "gamez"})).await;
+    let said = said[0].as_str().unwrap_or_default();
+    assert!(said.starts_with("its pods will be refused: ") && said.contains("gamez"), "{said}");
+
+    let there = json!({"class.hostport.io/web": "gamez", "claim.hostport.io/web": "web"});
+    assert_eq!(told(there).await, Value::Null);
 }
 
 #[tokio::test(start_paused = true)]

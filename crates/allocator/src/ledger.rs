@@ -178,17 +178,6 @@ impl Ledger {
         self.settle_spot(spot);
     }
 
-    /// The class, and the state, of the HostPort of that name.
-    #[must_use]
-    pub fn holder(&self, spot: impl Into<Spot>) -> Option<(&str, Hold)> {
-        let spot = spot.into();
-        let held = match spot.slot() {
-            None => self.holds.get(spot.port()),
-            Some(slot) => self.numbers.get(&spot.port())?.holds.get(&slot).copied(),
-        };
-        held.map(|(id, hold)| (&*self.classes[id].name, hold))
-    }
-
     /// Whether a pod without a claim, or a Service's node port, uses the number.
     pub fn set_foreign(&mut self, port: Port, foreign: bool) {
         if put(&mut self.foreign, port, foreign) {

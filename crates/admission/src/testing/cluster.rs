@@ -83,6 +83,19 @@ impl Cluster {
             None => {}
         }
         let objects = self.0.objects.lock();
+        if path.ends_with("/hostports") {
+            let query = call.uri().query().unwrap_or_default().replace("%3D", "=");
+            let first = query.split('&').find_map(|it| it.strip_prefix("fieldSelector=spec.block.first="));
+            let first: u16 = first.and_then(|it| it.parse().ok()).expect("the HostPorts of a block");
+            let of_it = |one: &&Value| one.pointer("/spec/block/first") == Some(&json!(first));
+            let inside = objects.iter().filter(|(at, _)| at.starts_with(&format!("{path}/")));
+            let items: Vec<_> = inside.map(|(_, one)| one).filter(of_it).cloned().collect();
+            return Json(
+                json!({"apiVersion": "hostport.io/v1alpha1", "kind": "HostPortList", "metadata": {},
+                "items": items}),
+            )
+            .into_response();
+        }
         if path.ends_with("/hostportclaims") {
             let metadata = |one: &Value| json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": one["metadata"]});
             let inside = objects.iter().filter(|(at, _)| at.starts_with(&format!("{path}/")));

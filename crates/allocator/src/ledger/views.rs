@@ -1,10 +1,21 @@
-//! What can be asked of the ledger without changing it: of a class, and of a number.
+//! What the ledger says of a class, and of a number, without a pick.
 
-use super::{Counts, Ledger, PortState, Refusal, Scope, table};
+use super::{Counts, Hold, Ledger, PortState, Refusal, Scope, table};
 use crate::port::Port;
 use crate::spot::Spot;
 
 impl Ledger {
+    /// The class, and the state, of the HostPort of that name.
+    #[must_use]
+    pub fn holder(&self, spot: impl Into<Spot>) -> Option<(&str, Hold)> {
+        let spot = spot.into();
+        let held = match spot.slot() {
+            None => self.holds.get(spot.port()),
+            Some(slot) => self.numbers.get(&spot.port())?.holds.get(&slot).copied(),
+        };
+        held.map(|(id, hold)| (&*self.classes[id].name, hold))
+    }
+
     /// What the class grants of a number.
     #[must_use]
     pub fn scope(&self, class: &str) -> Option<Scope> {
