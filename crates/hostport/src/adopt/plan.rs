@@ -73,6 +73,9 @@ pub(super) fn proposal(seen: &Seen, scope: &Scope) -> anyhow::Result<String> {
              # a claim is Bound to exactly its number. Read the comments, then pipe this to: kubectl apply -f -\n"
         ),
     };
+    if seen.class.is_none() && !wanted.is_empty() {
+        text += "# They are for the default class; --class NAME makes them for another. A claim cannot be changed later.\n";
+    }
     text += &notes(seen, scope, &carried);
     let mut names: BTreeSet<(String, String)> =
         seen.claims.iter().map(|claim| (claim.namespace().unwrap_or_default(), claim.name_any())).collect();

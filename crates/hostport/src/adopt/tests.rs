@@ -159,6 +159,10 @@ fn the_class_is_named_and_numbers_outside_it_are_told() {
     assert_eq!(claims.len(), 3);
     assert_eq!(text.matches("hostPortClassName: games").count(), 3);
     assert_eq!(text.matches("# Not in class \"games\"").count(), 2, "{text}");
+    assert!(!text.contains("the default class"), "{text}");
+
+    seen.class = None;
+    assert!(of(&seen, Some("a")).0.contains("# They are for the default class; --class NAME"));
 }
 
 #[test]
