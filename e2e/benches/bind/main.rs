@@ -41,6 +41,10 @@ struct Args {
     /// Instead: how the time per claim grows, in steps of 1,000 up to this many held ports.
     #[arg(long, value_name = "PORTS")]
     held: Option<usize>,
+    /// Instead: both operators at the same time, each on a cluster of its own, and what a bind costs in processor time.
+    /// Whatever else the machine does hits both alike.
+    #[arg(long)]
+    side_by_side: bool,
     /// Be the null operator (used by the benchmark itself).
     #[arg(long, hide = true)]
     null_operator: bool,
@@ -65,8 +69,10 @@ struct Round {
     p99: Duration,
     writes_per_bind: f64,
     usage: Usage,
-    /// Processor time of the API server, milliseconds per bind: noise of the machine hardly shows in it.
+    /// Processor time of the API server, milliseconds per bind.
     api_server: f64,
+    /// The same of etcd.
+    etcd: f64,
 }
 
 #[tokio::main]
@@ -78,6 +84,7 @@ async fn main() -> Result<()> {
     }
     match args.held {
         Some(held) => growth(&args, held).await,
+        None if args.side_by_side => side_by_side(&args).await,
         None => rounds(&args).await,
     }
 }
@@ -92,8 +99,9 @@ async fn rounds(args: &Args) -> Result<()> {
     for round in 1..=args.rounds {
         let mut subjects = vec![Subject::Null, Subject::Alike, Subject::Hostport];
         subjects.retain(|subject| *subject != Subject::Alike || args.alike);
-        if round % 2 == 0 {
-            subjects.reverse(); // What the machine does meanwhile hits them alike.
+        // By turns without a period (Thue–Morse): what the machine does meanwhile hits them alike.
+        if round.count_ones() % 2 == 0 {
+            subjects.reverse();
         }
         for subject in subjects {
             let measured = one_round(args, subject).await?;
@@ -139,14 +147,52 @@ async fn rounds(args: &Args) -> Result<()> {
     Ok(())
 }
 
+async fn side_by_side(args: &Args) -> Result<()> {
+    println!(
+        "{} claims, {} workers for each of two clusters at once; milliseconds per bind",
+        args.claims, args.workers
+    );
+    println!("operator  round  operator  API server    etcd     all");
+    let mut ratios = Vec::new();
+    for round in 1..=args.rounds {
+        let (null, ours) =
+            tokio::try_join!(one_round(args, Subject::Null), one_round(args, Subject::Hostport))?;
+        for (subject, it) in [(Subject::Null, &null), (Subject::Hostport, &ours)] {
+            let (operator, all) = (it.operator(args), it.all(args));
+            println!(
+                "{:8}  {round:5}  {operator:8.2}  {:10.2}  {:6.2}  {all:6.2}",
+                subject.name(),
+                it.api_server,
+                it.etcd
+            );
+        }
+        ratios.push(null.all(args) / ours.all(args));
+    }
+    println!("\nnull / hostport, all, median of {} rounds: {:.2}", args.rounds, median(ratios));
+    Ok(())
+}
+
+impl Round {
+    /// Processor time of the operator, milliseconds per bind.
+    fn operator(&self, args: &Args) -> f64 {
+        self.usage.cpu.as_secs_f64() * 1000.0 / args.claims as f64
+    }
+
+    /// Of all that a bind goes through, milliseconds.
+    fn all(&self, args: &Args) -> f64 {
+        self.operator(args) + self.api_server + self.etcd
+    }
+}
+
 async fn one_round(args: &Args, subject: Subject) -> Result<Round> {
     let cluster = DevCluster::start(Options::default()).await?;
     let load = Load::prepare(&cluster, args.workers, (1024, 65535)).await?;
     let running = subject.start(&cluster).await?;
     // A few claims first: connections, caches and the API server's own start are not what is measured.
     load.bind(0, 100).await?;
-    let api_server = || Usage::of(cluster.pid(Program::ApiServer).context("the API server has ended")?);
-    let (before, usage, served) = (Writes::read(&load.client).await?, running.usage()?, api_server()?);
+    let of = |program| Usage::of(cluster.pid(program).context("a part of the cluster has ended")?);
+    let (before, usage) = (Writes::read(&load.client).await?, running.usage()?);
+    let (served, stored) = (of(Program::ApiServer)?, of(Program::Etcd)?);
     let times = load.bind(100, args.claims).await?;
     let writes = Writes::read(&load.client).await?.since(&before);
     Ok(Round {
@@ -156,7 +202,8 @@ async fn one_round(args: &Args, subject: Subject) -> Result<Round> {
         // The load's own creates are not the operator's.
         writes_per_bind: (writes.all() - args.claims as f64) / args.claims as f64,
         usage: running.usage()?.since(&usage),
-        api_server: api_server()?.since(&served).cpu.as_secs_f64() * 1000.0 / args.claims as f64,
+        api_server: of(Program::ApiServer)?.since(&served).cpu.as_secs_f64() * 1000.0 / args.claims as f64,
+        etcd: of(Program::Etcd)?.since(&stored).cpu.as_secs_f64() * 1000.0 / args.claims as f64,
     })
 }
 

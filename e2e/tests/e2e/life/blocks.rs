@@ -64,6 +64,28 @@ async fn a_block_is_bound_as_one_and_a_pod_carries_all_of_it_or_one_number() -> 
 }
 
 #[tokio::test]
+async fn a_number_that_forgot_its_block_is_told_again_and_pods_come_through() -> Result<()> {
+    let world = World::new("forgot").await?;
+    let class = world.class(2).await?;
+    world.claim_block("rtp", &class, 2).await?;
+    world.bound("rtp").await?;
+    let last = class.last.to_string();
+
+    world.kubectl(&["patch", "hp", &last, "--type=merge", "--patch", "{\"spec\":{\"block\":null}}"]).await?;
+
+    world
+        .until("the number to be of the block again", || async {
+            let block = world.hostport_in(class.last, HostPortPhase::Bound).await?.spec.block;
+            ensure!(block.is_some_and(|block| block.first.get() == class.first), "{block:?}");
+            Ok(())
+        })
+        .await?;
+    let stored = world.create_pod(media("all", "rtp")).await?;
+    ensure!(sorted(&stored) == [i32::from(class.first), i32::from(class.last)], "{:?}", sorted(&stored));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_block_waits_for_a_run_and_holds_up_no_single_claim() -> Result<()> {
     let world = World::new("run").await?;
     let class = world.class(5).await?;
