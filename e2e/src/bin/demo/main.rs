@@ -78,7 +78,7 @@ async fn run(cli: &Cli, mut screen: Screen) -> Result<()> {
     let mut operator = None;
     let told = signals
         .unless_interrupted(async {
-            screen.say("Building and starting the operator (a minute or two the first time) …")?;
+            screen.say("Building and starting the operator (some minutes the first time) …")?;
             let operator = operator.insert(start_operator(&cluster, cli.webhook_address).await?);
             screen.say(&format!("Both are ready after {} s.", start.elapsed().as_secs()))?;
             story::tell(&cluster, &mut screen).await.with_context(|| log_of(operator))?;

@@ -94,6 +94,8 @@ async fn nothing_is_written_while_nothing_changes() -> Result<()> {
     world.event("PortOutsidePools", "is not in class").await?;
 
     let (before, versions) = (writes(&world)?, versions(&world, &[&class, &small]).await?);
+    let audited = world.env.cluster().audit_log().is_some();
+    ensure!(!audited || before.len() > 10, "the audit log has few of the writes until now: {before:?}");
     // Quiet is a length of time: nothing else can be waited for.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (after, versions_after) = (writes(&world)?, self::versions(&world, &[&class, &small]).await?);
