@@ -207,6 +207,7 @@ impl Judge {
         if let Some(spot) = after.spots().find(of_another)
             && after.phase == ClaimPhase::Bound
             && !same
+            && !self.tampered.contains(&after.uid)
         {
             self.accuse(format!("C6: {name} became Bound to {spot}, which is of another block"));
         }
