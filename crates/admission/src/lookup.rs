@@ -184,8 +184,7 @@ impl Lookup {
 impl Reading {
     /// Whether it may be left for the validation of another pod whose claim says this.
     fn serves_too(&self, saying: &Saying) -> bool {
-        let agrees =
-            || !matches!(self.standing.peek(), Some(read) if *read != Some(Standing::Held(saying.run)));
+        let agrees = || self.standing.peek().is_none_or(|read| *read == Some(Standing::Held(saying.run)));
         self.of == *saying && self.began.elapsed() <= SHARED && agrees()
     }
 }

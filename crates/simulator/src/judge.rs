@@ -196,25 +196,21 @@ impl Judge {
         }
         let same = before.phase == after.phase && before.port == after.port;
         let not_its_own = |spot: &Spot| !hostport(*spot).is_some_and(|it| it.belongs_to(&after.uid));
+        let becomes_bound = after.phase == ClaimPhase::Bound && !same;
         if let Some(spot) = after.spots().find(not_its_own)
-            && after.phase == ClaimPhase::Bound
-            && !same
+            && becomes_bound
         {
             self.accuse(format!("I1: {name} became Bound to {spot}, which it does not hold"));
         }
         let block = after.run().and_then(Run::block);
         let of_another = |spot: &Spot| hostport(*spot).is_some_and(|it| it.block != block);
         if let Some(spot) = after.spots().find(of_another)
-            && after.phase == ClaimPhase::Bound
-            && !same
+            && becomes_bound
             && !self.tampered.contains(&after.uid)
         {
             self.accuse(format!("C6: {name} became Bound to {spot}, which is of another block"));
         }
-        if after.phase == ClaimPhase::Bound
-            && !same
-            && let Some(words) = twice(server, after)
-        {
+        if becomes_bound && let Some(words) = twice(server, after) {
             self.accuse(words);
         }
         if let Some(run) = after.run()

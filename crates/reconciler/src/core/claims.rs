@@ -57,9 +57,7 @@ impl Core {
 
     /// A Bound or Lost claim: its numbers are its own, whatever happened to the HostPorts.
     fn keep(&mut self, claim: &Claim, run: Run) {
-        let held = |spot: &Spot| self.known.hostport(*spot).is_some_and(|it| it.is_held_for(&claim.uid, run));
-        let missing = run.iter().find(|spot| !held(spot));
-        match (missing, run.member(0)) {
+        match (self.missing(claim, run), run.member(0)) {
             (None, Some(first)) if claim.phase == ClaimPhase::Lost => self.restore(claim, first),
             (None, _) => self.keep_bound(claim),
             (Some(spot), _) if claim.phase == ClaimPhase::Bound || self.may_come_back(claim) => {
@@ -70,6 +68,12 @@ impl Core {
                 self.known.spots_of(&claim.key).into_iter().for_each(|spot| self.spots.push(spot));
             }
         }
+    }
+
+    /// The first of the claim's numbers that it does not hold, as far as is known.
+    pub(super) fn missing(&self, claim: &Claim, run: Run) -> Option<Spot> {
+        let held = |spot: &Spot| self.known.hostport(*spot).is_some_and(|it| it.is_held_for(&claim.uid, run));
+        run.iter().find(|spot| !held(spot))
     }
 
     /// Claim and HostPorts agree.

@@ -166,10 +166,9 @@ impl Core {
 
     /// The number is back. A Bound claim says so already; a Lost one is told, once it has all of its numbers.
     fn restored(&mut self, key: &Key, mut job: Restore, hostport: &HostPort) {
-        let held = |spot, run| self.known.hostport(spot).is_some_and(|it| it.is_held_for(&job.uid, run));
         let claim = job.claim.as_deref().filter(|claim| claim.phase == ClaimPhase::Lost);
         let whole = claim.and_then(|claim| Some((claim, claim.run()?)));
-        let Some((claim, run)) = whole.filter(|(_, run)| run.iter().all(|spot| held(spot, *run))) else {
+        let Some((claim, run)) = whole.filter(|(claim, run)| self.missing(claim, *run).is_none()) else {
             return self.finish_claim_job(key, ClaimJob::Restore(job));
         };
         let status = Box::new(self.bound_status(claim, run, &hostport.class));

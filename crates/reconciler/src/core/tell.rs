@@ -27,20 +27,14 @@ impl Core {
     }
 
     pub(super) fn notice(&self, claim: &Claim, trouble: &Trouble) -> Option<Notice> {
-        let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
+        let quiet = trouble.reason == crds::Reason::WaitingForReuse;
         let (reason, note) = (trouble.reason.as_str(), trouble.message.clone());
-        (trouble.reason != crds::Reason::WaitingForReuse).then_some(Notice {
-            subject,
-            warns: true,
-            reason,
-            note,
-        })
+        (!quiet).then(|| Notice { subject: subject(claim), warns: true, reason, note })
     }
 
     /// Of a claim that was Lost, and is Bound again.
     pub(super) fn good_news(claim: &Claim, bound: &Condition) -> Notice {
-        let subject = Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() };
-        Notice { subject, warns: false, reason: bound.reason, note: bound.message.clone() }
+        Notice { subject: subject(claim), warns: false, reason: bound.reason, note: bound.message.clone() }
     }
 
     /// An event tells of the trouble, if it lasts.
@@ -89,4 +83,8 @@ impl Core {
         let action = Action::PatchFinalizers { key, uid: uid.clone(), version, finalizers };
         self.begin(&claim.key, ClaimJob::Write { uid, notice: None }, action);
     }
+}
+
+fn subject(claim: &Claim) -> Subject {
+    Subject::Claim { key: claim.key.clone(), uid: claim.uid.clone() }
 }

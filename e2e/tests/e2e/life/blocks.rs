@@ -73,13 +73,7 @@ async fn a_number_that_forgot_its_block_is_told_again_and_pods_come_through() ->
 
     world.kubectl(&["patch", "hp", &last, "--type=merge", "--patch", "{\"spec\":{\"block\":null}}"]).await?;
 
-    world
-        .until("the number to be of the block again", || async {
-            let block = world.hostport_in(class.last, HostPortPhase::Bound).await?.spec.block;
-            ensure!(block.is_some_and(|block| block.first.get() == class.first), "{block:?}");
-            Ok(())
-        })
-        .await?;
+    world.until("the number to be of the block again", || world.block(class.first, 2)).await?;
     let stored = world.create_pod(media("all", "rtp")).await?;
     ensure!(sorted(&stored) == [i32::from(class.first), i32::from(class.last)], "{:?}", sorted(&stored));
     Ok(())
